@@ -1,7 +1,5 @@
 """A growing text log: reading in parts equals reading at once, and a file without a reader is examined again."""
 
-# ruff: noqa: E501 - lines as tools print them
-
 from __future__ import annotations
 
 import random
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweeplens import AnalysisConfig, ExperimentDB
@@ -141,24 +139,37 @@ def columns_of(rows: list[tuple[int, float | None, float | None, float | None]])
     return AxisColumns(np.arange(len(rows), dtype=np.int64), keys, *numbers)
 
 
-EPOCHS = st.one_of(st.none(), st.integers(0, 4).map(float))
-COUNTS = st.one_of(st.none(), st.integers(0, 6).map(float))
+def of_use(total: float | None) -> float | None:
+    """A planned total; those that are no numbers are not known."""
+    return total if total is not None and abs(total) < 2.0**53 else None
+
+
+EPOCHS = st.one_of(
+    st.none(), st.integers(-1, 4).map(float), st.sampled_from([0.5, float("nan"), float("inf"), 2.0**60])
+)
+COUNTS = st.one_of(st.none(), st.integers(-2, 6).map(float), st.sampled_from([0.5, 2.5, float("nan"), 2.0**53]))
+TOTALS = st.sampled_from([None, 5.0, 6.0, 0.0, 2.5, float("inf"), float("nan")])
+TRAITS = {
+    0: KeyTraits(), 1: KeyTraits(inner=True, named=False), 2: KeyTraits(split="val", eval=True),
+    3: KeyTraits(metrics=False, split="train"), 4: KeyTraits(metrics=False, split="val", passing=True),
+    5: KeyTraits(split="val", eval=True, inner=True), 6: KeyTraits(split="test", eval=True, named=False),
+    7: KeyTraits(positional=True), 8: KeyTraits(named=False), 9: KeyTraits(inner=True), 11: KeyTraits(metrics=False),
+}  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 3), EPOCHS, COUNTS, st.sampled_from([None, 5.0, 6.0])), min_size=1, max_size=12),
+    st.lists(st.tuples(st.sampled_from(sorted(TRAITS)), EPOCHS, COUNTS, TOTALS), min_size=1, max_size=12),
     st.integers(0, 12),
 )
+@example([(7, None, None, None), (0, 1.0, 3.0, 6.0), (0, 0.0, 1.0, 6.0), (2, None, 2.0, 5.0)], 2)
 def test_steps_placed_by_columns_are_those_placed_row_by_row(
     rows: list[tuple[int, float | None, float | None, float | None]], cut: int
 ) -> None:
-    traits = {
-        0: KeyTraits(), 1: KeyTraits(inner=True, named=False), 2: KeyTraits(split="val", eval=True), 3: KeyTraits(metrics=False, split="train"),
-    }  # fmt: skip
+    traits = TRAITS
     one, other = AxisState(), AxisState()
     for part in (rows[:cut], rows[cut:]):
-        expected = place_rows([AxisRow(*r) for r in part], traits, one)
+        expected = place_rows([AxisRow(*r, of_use(t)) for *r, t in part], traits, one)
         found = placed_columns(columns_of(part), traits, other)
         steps = [
             step if placed else None for step, placed in zip(found.step.tolist(), found.placed.tolist(), strict=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeplens.native.library import compiled_library
+from sweeplens.native.library import address, compiled_library
 
 __all__ = ["CLOCK", "DATE", "NUMBER", "ODD", "LineScan", "ScannedShapes", "is_clean"]
 
@@ -43,7 +43,7 @@ class LineScan:
         self.ends = int(library.scan_ends(handle))
         self.numbers, self.firsts = np.empty(count, np.int64), np.empty(count, np.int64)
         self.shapes = np.empty(count, np.int32)
-        library.scan_copy_lines(handle, _at(self.numbers), _at(self.firsts), _at(self.shapes))
+        library.scan_copy_lines(handle, address(self.numbers), address(self.firsts), address(self.shapes))
 
     @classmethod
     def of(cls, text: bytes) -> Self | None:
@@ -70,7 +70,7 @@ class LineScan:
         found = ScannedShapes(
             np.empty(n, np.int64), np.empty(n, np.uint32), np.empty(n, np.uint32), np.empty(n, np.int32), np.empty(n, np.int64)
         )  # fmt: skip
-        self._lib.scan_copy_shapes(self._handle, *map(_at, found))
+        self._lib.scan_copy_shapes(self._handle, *map(address, found))
         return found
 
     def columns(self, firsts: Integers, places: Sequence[int]) -> tuple[NDArray[np.float64], list[int]]:
@@ -79,7 +79,7 @@ class LineScan:
         at, kinds = np.array(places, np.int64), np.zeros(len(places), np.int32)
         found = np.empty((len(places), len(firsts)), np.float64)
         if not self._lib.scan_copy_values(
-            self._handle, _at(firsts), len(firsts), _at(at), len(places), _at(found), _at(kinds)
+            self._handle, address(firsts), len(firsts), address(at), len(places), address(found), address(kinds)
         ):
             raise IndexError(places)
         return found, kinds.tolist()
@@ -92,14 +92,11 @@ class LineScan:
     def texts(self, firsts: Integers, place: int) -> list[str]:
         """Returns the text of the token at a place in each of some lines."""
         begins, ends = np.empty(len(firsts), np.uint32), np.empty(len(firsts), np.uint32)
-        if not self._lib.scan_copy_places(self._handle, _at(firsts), len(firsts), place, _at(begins), _at(ends)):
+        if not self._lib.scan_copy_places(
+            self._handle, address(firsts), len(firsts), place, address(begins), address(ends)
+        ):
             raise IndexError(place)
         return [self.text[b:e].decode() for b, e in zip(begins.tolist(), ends.tolist(), strict=True)]
-
-
-def _at(array: NDArray[Any]) -> int:
-    assert array.flags.c_contiguous
-    return array.ctypes.data
 
 
 def is_clean(text: bytes) -> bool:

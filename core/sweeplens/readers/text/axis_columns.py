@@ -1,5 +1,4 @@
-"""Places the rows of a text log by columns: faster than `place_rows` in the usual case, epochs that never fall and counts that
-only restart. The result equals that of `place_rows`, which places all other blocks.
+"""Places the rows of a text log by columns: compiled, or row by row with `place_rows` where it is not compiled.
 
 AxisColumns    the axis values of many rows, in the order of the log
 placed_columns returns the run and the step of each of them
@@ -7,20 +6,31 @@ placed_columns returns the run and the step of each of them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from sweeplens.native.row_places import (
+    COUNT_FIELDS,
+    EVAL,
+    INNER,
+    METRICS,
+    NAMED,
+    PASSING,
+    POSITIONAL,
+    AxisBefore,
+    placed_rows,
+)
 from sweeplens.readers.text.axis import MOST_COUNT, UNNAMED, AxisRow, AxisState, KeyTraits, StepCount, place_rows
 from sweeplens.readers.text.known_numbers import KnownNumbers
 
 __all__ = ["AxisColumns", "PlacedColumns", "placed_columns"]
 
-_MOST_EVENTS = 20_000  # restarts of counts in one block
-_Floats = NDArray[np.float64]
+_BITS = (INNER, NAMED, POSITIONAL, METRICS, EVAL, PASSING)
 _Flags = NDArray[np.bool_]
 _Integers = NDArray[np.int64]
 
@@ -59,7 +69,10 @@ class PlacedColumns(Struct, frozen=True):
 
 def placed_columns(axes: AxisColumns, traits: dict[int, KeyTraits], state: AxisState) -> PlacedColumns:
     """Returns where the rows are, and updates the state."""
-    found = _by_columns(axes, traits, state) if len(axes.line) else None
+    total = axes.total
+    usable = KnownNumbers(total.values, total.known & (np.abs(total.values) < MOST_COUNT))
+    axes = AxisColumns(axes.line, axes.key, axes.epoch, axes.fine, usable)
+    found = _compiled(axes, traits, state) if traits else None
     return found if found is not None else _by_rows(axes, traits, state)
 
 
@@ -77,149 +90,68 @@ def _by_rows(axes: AxisColumns, traits: dict[int, KeyTraits], state: AxisState) 
     )
 
 
-def _by_columns(axes: AxisColumns, traits: Mapping[int, KeyTraits], state: AxisState) -> PlacedColumns | None:
-    epoch, fine, total = axes.epoch, axes.fine, axes.total
-    about = _traits_of(axes.key, traits)
-    if _any_odd(epoch) or _any_odd(fine) or about.positional.any() or (about.eval & fine.known).any():
+def _compiled(axes: AxisColumns, traits: Mapping[int, KeyTraits], state: AxisState) -> PlacedColumns | None:
+    splits = list(dict.fromkeys(["", state.split, *(t.split for t in traits.values())]))
+    names = list(dict.fromkeys(["", UNNAMED, *state.counts, *map(_count_of, traits.values())]))
+    before = _before(state, splits.index(state.split))
+    counts = np.array([_as_numbers(state.counts.get(name)) for name in names])
+    numbers = [(n.values, n.known) for n in (axes.epoch, axes.fine, axes.total)]
+    found = placed_rows(axes.key, numbers, _traits_of(traits, splits, names), before, counts, splits.index(""))
+    if found is None:
         return None
-    first = state.epoch if state.epoch is not None else np.nan
-    known = _filled(epoch.values, epoch.known, first)
-    if known[0] < first or (known[1:] < known[:-1]).any():
-        return None
-    totals = np.where(total.known, total.values, 0.0)
-    steps, ends = np.zeros(len(axes.line), np.int64), dict[str, StepCount]()
-    for name, mine in ((name, np.flatnonzero(fine.known & (about.named == (name == "")))) for name in ("", UNNAMED)):
-        if not len(mine):
-            continue
-        counted = _CountedRows(fine.values[mine], totals[mine], about.inner[mine], known[mine])
-        found = _steps(counted, state.counts.get(name))
-        if found is None:
-            return None
-        steps[mine], ends[name] = found
-        ends[name].total = float(total.values[mine[-1]]) if total.known[mine[-1]] else None
-    state.counts.update(ends)
-    return _joined(about, (fine.known, epoch.known), known, steps, state)
+    _update(state, before, splits)
+    state.counts = {name: _as_count(row) for name, row in zip(names, counts.tolist(), strict=True) if row[-1]}
+    return PlacedColumns(*found, splits)
 
 
-class _RowTraits(Struct):
-    """The traits of each row."""
-
-    inner: _Flags
-    named: _Flags
-    eval: _Flags
-    positional: _Flags
-    metrics: _Flags
-    passing: _Flags
-    splits: list[str]  # of each key
-    keys: NDArray[np.int64]  # of each row, as places in ``splits``
+def _count_of(kind: KeyTraits) -> str:
+    """The name of the count in rows of one template."""
+    return kind.split if kind.eval else "" if kind.named else UNNAMED
 
 
-def _traits_of(keys: NDArray[np.int64], traits: Mapping[int, KeyTraits]) -> _RowTraits:
-    places = np.zeros(max(traits) + 1, np.int64)
-    places[list(traits)] = np.arange(len(traits))
-    at, kinds = places[keys], list(traits.values())
-    flags = np.array(
-        [(t.inner, t.named, t.eval, t.positional and t.metrics, t.metrics, t.passing) for t in kinds], np.bool_
-    ).T
-    inner, named, evals, positional, metrics, passing = (column[at] for column in flags)
-    return _RowTraits(inner, named, evals, positional, metrics, passing, [t.split for t in kinds], at)
+def _traits_of(traits: Mapping[int, KeyTraits], splits: Sequence[str], names: Sequence[str]) -> _Integers:
+    found = np.zeros((max(traits) + 1, 3), np.int64)
+    for key, t in traits.items():
+        has = (t.inner, t.named, t.positional, t.metrics, t.eval, t.passing)
+        bits = sum(bit for bit, is_set in zip(_BITS, has, strict=True) if is_set)
+        found[key] = bits, splits.index(t.split), names.index(_count_of(t))
+    return found
 
 
-def _any_odd(numbers: KnownNumbers) -> bool:
-    return bool((numbers.known & ~(np.abs(numbers.values) < MOST_COUNT)).any())
+def _before(state: AxisState, split: int) -> AxisBefore:
+    return AxisBefore(
+        epoch=math.nan if state.epoch is None else state.epoch,
+        first_epoch=math.nan if state.first_epoch is None else state.first_epoch,
+        run=state.run,
+        step=state.step or 0,
+        position=state.position,
+        has_step=state.step is not None,
+        is_fine=state.is_fine,
+        has_rows=state.has_rows,
+        split=split,
+        is_passing=state.is_passing,
+    )
 
 
-def _filled(numbers: _Floats, known: _Flags, first: float) -> _Floats:
-    """Returns numbers with those that are not known as the last one before."""
-    if known.all():
-        return numbers
-    return np.concatenate(([first], numbers[known]))[np.cumsum(known)]
+def _update(state: AxisState, after: AxisBefore, splits: Sequence[str]) -> None:
+    state.epoch, state.first_epoch = _known(after.epoch), _known(after.first_epoch)
+    state.run, state.position = after.run, after.position
+    state.step = after.step if after.has_step else None
+    state.is_fine, state.has_rows, state.is_passing = bool(after.is_fine), bool(after.has_rows), bool(after.is_passing)
+    state.split = splits[after.split]
 
 
-class _CountedRows(Struct):
-    """The rows of one count, and their epochs."""
-
-    counts: _Floats
-    totals: _Floats
-    inner: _Flags
-    epochs: _Floats
+def _as_numbers(count: StepCount | None) -> list[float]:
+    if count is None:
+        return [math.nan] * len(COUNT_FIELDS) + [0.0]
+    values: list[float | None] = [getattr(count, name) for name in COUNT_FIELDS]
+    return [*(math.nan if v is None else v for v in values), 1.0]
 
 
-def _steps(rows: _CountedRows, known: StepCount | None) -> tuple[NDArray[np.int64], StepCount] | None:
-    """Returns the steps of the rows and the state of the count; None where a count falls and the epoch does not explain it."""
-    counts, totals, inner, epochs = np.abs(rows.counts), rows.totals, rows.inner, rows.epochs
-    track = known or StepCount(first=float(counts[0]))
-    before = np.concatenate(([track.last if track.last is not None else -1.0], counts[:-1]))
-    before_epochs = np.concatenate(([track.epoch if track.epoch is not None else np.nan], epochs[:-1]))
-    moved = (epochs != before_epochs) & ~(np.isnan(epochs) & np.isnan(before_epochs))
-    again = inner & moved & (totals > 0) & (before >= totals) & (counts >= before)
-    events = np.flatnonzero((counts < before) | again)
-    epoch = None if np.isnan(epochs[-1]) else float(epochs[-1])
-    if not len(events):
-        return (track.base + counts).astype(np.int64), StepCount(float(counts[-1]), track.first, track.base, epoch)
-    if len(events) > _MOST_EVENTS:
-        return None
-    added = np.zeros(len(counts))
-    for i in events:
-        over = epochs[i] > before_epochs[i]
-        if again[i]:
-            added[i] = totals[i]
-        elif over or inner[i] or epochs[i] == before_epochs[i]:
-            length = totals[i] if totals[i] and totals[i] >= before[i] else before[i] + (1 if counts[i] < 1 else 0)
-            added[i] = length * (max(1.0, epochs[i] - before_epochs[i]) if over and totals[i] else 1.0)
-        else:
-            return None
-    bases = track.base + np.cumsum(added)
-    return (bases + counts).astype(np.int64), StepCount(float(counts[-1]), track.first, float(bases[-1]), epoch)
+def _as_count(row: Sequence[float]) -> StepCount:
+    last, first, base, epoch, total, _ = row
+    return StepCount(_known(last), first, base, _known(epoch), _known(total))
 
 
-def _joined(
-    about: _RowTraits, axes: tuple[_Flags, _Flags], epochs: _Floats, steps: _Integers, state: AxisState
-) -> PlacedColumns:
-    """Returns the steps of all rows: by their count, by the last count before them, or by the epoch before any count.
-
-    ``axes``: whether each row has a count, and whether it has an epoch.
-    """
-    own, has_epoch = axes
-    step, placed = _steps_of_all(own, epochs, steps, state)
-    under, splits = _splits_under(about, own | has_epoch, state)
-    known = epochs[~np.isnan(epochs)]
-    if len(known):
-        state.epoch = float(known[-1])
-        state.first_epoch = float(known[0]) if state.first_epoch is None else state.first_epoch
-    if own.any():
-        state.step, state.is_fine = int(step[-1]), True
-    state.has_rows = state.has_rows or bool(about.metrics.any())
-    return PlacedColumns(np.full(len(own), state.run, np.int64), step, placed, own, under, splits)
-
-
-def _steps_of_all(own: _Flags, epochs: _Floats, steps: _Integers, state: AxisState) -> tuple[_Integers, _Flags]:
-    """Returns the step of each row, and whether it has one."""
-    if own.all():
-        return steps, own
-    first = state.step if state.is_fine else None
-    at = np.cumsum(own)  # how many counts there were
-    fine = np.concatenate(([first or 0], steps[own]))[at]
-    if first is not None:
-        return fine, np.ones(len(own), np.bool_)
-    coarse = np.isnan(epochs)
-    by_epoch = np.where(coarse, 0.0, epochs).astype(np.int64)
-    return np.where(at > 0, fine, by_epoch), (at > 0) | ~coarse
-
-
-def _splits_under(about: _RowTraits, has_axis: _Flags, state: AxisState) -> tuple[_Integers, list[str]]:
-    """Returns the split in the last line without values, for each row as a place in a list, and updates that of the state.
-
-    A line that only names a split holds until a row with values has an axis of its own.
-    """
-    if about.metrics.all() and not state.is_passing:
-        return np.zeros(len(about.keys), np.int64), [state.split]
-    none, before = len(about.splits), len(about.splits) + 1
-    names = [*about.splits, "", state.split]
-    passing = _filled(about.passing.astype(np.float64), ~about.metrics, float(state.is_passing)) > 0
-    ends = about.metrics & has_axis & passing
-    keys = np.where(ends, none, about.keys).astype(np.float64)
-    at = _filled(keys, ends | ~about.metrics, float(before)).astype(np.int64)
-    state.split = names[int(at[-1])]
-    state.is_passing = bool(passing[-1]) and at[-1] != none
-    return at, names
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number

@@ -251,7 +251,7 @@ class _LogReading(Struct):
     def _records(self, points: pl.DataFrame) -> tuple[RunRecord, ...]:
         last = self.parser.axis.run
         last -= int(last > 0 and not self.parser.axis.has_rows)
-        times = _times_of(points, is_one=last == self.first_run == 0)
+        times = _times_of(points, _run_id(self.source.relative, 0) if last == self.first_run == 0 else "")
         end = log_end(end_of(self.entry.path))
         return tuple(
             RunRecord(
@@ -295,12 +295,12 @@ class _LogReading(Struct):
         )
 
 
-def _times_of(points: pl.DataFrame, *, is_one: bool) -> dict[str, tuple[datetime | None, datetime | None]]:
-    """Returns the first and the last time of each run that has times."""
+def _times_of(points: pl.DataFrame, only: str) -> dict[str, tuple[datetime | None, datetime | None]]:
+    """Returns the first and the last time of each run that has times; ``only``: the run of all points, if they have one."""
     if points["wall_time"].null_count() == points.height:
         return {}
-    if is_one:
-        return {points["run_id"][0]: cast("Any", (points["wall_time"].min(), points["wall_time"].max()))}
+    if only:
+        return {only: cast("Any", (points["wall_time"].min(), points["wall_time"].max()))}
     timed = points.group_by("run_id").agg(a=pl.col("wall_time").min(), b=pl.col("wall_time").max())
     return {run: (first, last) for run, first, last in timed.iter_rows()}
 
