@@ -113,6 +113,8 @@ class _ScannedBlock(Struct):
     def groups(self, of: Rows, count: int) -> list[LineGroup]:
         """Returns the lines of each group of shapes."""
         scan = self.scan
+        if count == 1 and not of.any():  # all lines are in one group
+            return [LineGroup(pl.Series(scan.numbers), scan.shapes, ScannedTokens(scan, scan.firsts))]
         return [
             LineGroup(pl.Series(scan.numbers[rows]), scan.shapes[rows], ScannedTokens(scan, scan.firsts[rows]))
             for rows in _rows_of(of, scan.shapes, count)

@@ -61,11 +61,15 @@ class ParsedLogText(Struct):
 
 
 class _Sections(Struct, frozen=True):
-    """The sections of boxes: the line at which each begins, and its name as a place in a list."""
+    """The section of a box in each line, as a place in a list: the first one is that before the first line. After the last
+    section that begins, none is stored."""
 
-    lines: NDArray[np.int64]
     at: NDArray[np.int64]
     names: list[str]
+
+    def of(self, lines: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the sections of some lines."""
+        return self.at[np.minimum(lines + 1, len(self.at) - 1)]
 
 
 class _RowColumns(Struct, frozen=True):
@@ -240,11 +244,14 @@ class TextParser:
         marks = [g for g in groups if g.template.section]
         if not marks and not self.section:
             return None
-        lines = np.concatenate(([-1], *(g.lines.to_numpy() for g in marks)))
-        at = np.concatenate(([0], *(np.full(len(g.lines), i, np.int64) for i, g in enumerate(marks, 1))))
-        order = np.argsort(lines, kind="stable")
-        found = _Sections(lines[order], at[order], [self.section, *(g.template.section for g in marks)])
-        self.section = found.names[int(found.at[-1])]
+        lines = [g.lines.to_numpy() for g in marks]
+        begins = np.zeros(max((int(some[-1]) for some in lines if len(some)), default=-1) + 2, np.int64)
+        at = np.zeros(len(begins), np.int64)
+        for i, some in enumerate(lines, 1):
+            begins[some + 1], at[some + 1] = some + 1, i
+        names = [self.section, *(g.template.section for g in marks)]
+        found = _Sections(at[np.maximum.accumulate(begins)], names)
+        self.section = names[int(found.at[-1])]
         return found
 
     def _points(
@@ -280,8 +287,7 @@ class TextParser:
         """Returns the name of a value in each row, and all its names: with the prefix of its rank, box or split."""
         own = f"epoch/{value.name}" if value.name in self.coarse.get(key_of(template), ()) else value.name
         if template.box and sections is not None:
-            at = sections.at[np.searchsorted(sections.lines, base.lines, side="right") - 1]
-            return self._one_of([f"{template.prefix}{s}{own}" for s in sections.names], at)
+            return self._one_of([f"{template.prefix}{s}{own}" for s in sections.names], sections.of(base.lines))
         own = template.prefix + own
         if not template.has_axis and not template.split and not template.box:
             return self._one_of([f"{s}/{own}" if s else own for s in base.splits], base.under)
