@@ -118,6 +118,19 @@ def test_a_reading_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_long_log_with_headings_of_splits_goes_on(tmp_path: Path) -> None:
+    """The last heading is in the state of the reading."""
+    path = tmp_path / "train.log"
+    rows = [f"Epoch {e}/9000\nTrain:\nloss: {9 / (e + 1):.4f}\nVal:\nloss: {7 / (e + 1):.4f}\n" for e in range(1, 9000)]
+    path.write_text("".join(rows))
+    first = reading(path, None)
+    assert first.resume is not None
+    with path.open("a") as log:
+        log.write("loss: 0.2500\n")
+    further = reading(path, first.resume)
+    assert further.points.select("metric", "step", "value").rows() == [("val/loss", 8999, 0.25)]
+
+
 def test_a_file_that_becomes_a_log_is_found_then(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
     path.write_text("Loading data\n" * 1000)
@@ -169,7 +182,9 @@ def test_steps_placed_by_columns_are_those_placed_row_by_row(
     traits = TRAITS
     one, other = AxisState(), AxisState()
     for part in (rows[:cut], rows[cut:]):
-        expected = place_rows([AxisRow(*r, of_use(t)) for *r, t in part], traits, one)
+        expected = place_rows(
+            [AxisRow(key, epoch, count, of_use(total)) for key, epoch, count, total in part], traits, one
+        )
         found = placed_columns(columns_of(part), traits, other)
         steps = [
             step if placed else None for step, placed in zip(found.step.tolist(), found.placed.tolist(), strict=True)

@@ -138,7 +138,7 @@ def _update(state: AxisState, after: AxisBefore, splits: Sequence[str]) -> None:
     state.run, state.position = after.run, after.position
     state.step = after.step if after.has_step else None
     state.is_fine, state.has_rows, state.is_passing = bool(after.is_fine), bool(after.has_rows), bool(after.is_passing)
-    state.split = splits[after.split]
+    state.split = splits[int(after.split)]
 
 
 def _as_numbers(count: StepCount | None) -> list[float]:

@@ -8,7 +8,7 @@ block.groups(of, n)   -> the lines of each of ``n`` groups; ``of`` is the group 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -33,7 +33,7 @@ class LineGroup(Struct):
     tokens: TokenColumns
 
 
-class LineKind(NamedTuple):
+class LineKind(Struct, frozen=True):
     """A shape, its first line, and how many lines have it."""
 
     shape: str
@@ -56,7 +56,8 @@ class TextBlock(Protocol):
 def shapes_of(block: TextBlock) -> pl.DataFrame:
     """Returns the shapes of a block as a frame, with an ``id``."""
     kinds = {"shape": pl.String, "text": pl.String, "line": pl.Int64, "count": pl.Int64}
-    return pl.DataFrame(block.kinds, schema=kinds, orient="row").with_row_index("id")
+    rows = [(k.shape, k.text, k.line, k.count) for k in block.kinds]
+    return pl.DataFrame(rows, schema=kinds, orient="row").with_row_index("id")
 
 
 def block_of(text: bytes) -> TextBlock:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, cast
 
@@ -61,8 +61,8 @@ class ParsedLogText(Struct):
 
 
 class _Sections(Struct, frozen=True):
-    """The section of a box in each line, as a place in a list: the first one is that before the first line. After the last
-    section that begins, none is stored."""
+    """The section of a box for each line up to the last one that begins a section, as a place in a list; the first one is for
+    what is before the first line."""
 
     at: NDArray[np.int64]
     names: list[str]
@@ -83,8 +83,10 @@ class _RowColumns(Struct, frozen=True):
 class TextParser:
     """Parses one text log from its beginning, or from a saved state."""
 
-    def __init__(self, path: str, state: dict[str, Any] | None = None) -> None:
-        self.path = path
+    def __init__(
+        self, path: str, state: dict[str, Any] | None = None, *, blocks: Callable[[bytes], TextBlock] = block_of
+    ) -> None:
+        self.path, self._block_of = path, blocks
         saved = state or {}
         self.axis = msgspec.convert(saved["axis"], AxisState) if "axis" in saved else AxisState()
         self.headers: dict[str, list[str]] = dict(saved.get("headers") or {})
@@ -127,7 +129,7 @@ class TextParser:
         """Parses whole lines in UTF-8."""
         self.dialect = self.dialect or dialect_of(text)
         text = rewritten(text, self.dialect)
-        block = block_of(text)
+        block = self._block_of(text)
         groups = self._groups(block, text)
         templates = {self._keys.setdefault(g.template, len(self._keys)): g.template for g in groups}
         axes = axis_rows(groups, self._keys)
@@ -295,9 +297,10 @@ class TextParser:
 
     def _one_of(self, names: list[str], at: NDArray[np.int64]) -> tuple[list[str], pl.Series]:
         """Returns the name at a place for each row, and those that occur."""
-        if len(at) and (at == at[0]).all():
-            return [names[at[0]]], self._constant(names[at[0]], len(at))
-        return list({names[i] for i in np.unique(at)}), pl.Series(names, dtype=pl.String).gather(at)
+        places: list[int] = np.flatnonzero(np.bincount(at)).tolist()
+        if len(places) == 1:
+            return [names[places[0]]], self._constant(names[places[0]], len(at))
+        return list({names[i] for i in places}), pl.Series(names, dtype=pl.String).gather(at)
 
     def _constant(self, name: str, count: int) -> pl.Series:
         """Returns a column of one name. The columns of all parts of a log share their memory."""
