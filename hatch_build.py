@@ -22,7 +22,7 @@ from typing import Any
 
 ZIG = "ziglang==0.17.1"
 _NATIVE = Path(__file__).parent / "core" / "sweeplens" / "native"
-_SOURCES = [str(_NATIVE / name) for name in ("step_lines.c", "text_lines.c", "trees.c")]
+_SOURCES = [str(_NATIVE / name) for name in ("step_lines.c", "text_lines.c", "row_places.c", "trees.c")]
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 _FLAGS = ("-std=c11", "-O3", "-shared", "-fvisibility=hidden", *(() if sys.platform == "win32" else ("-fPIC",)))
 _ARCHITECTURES = shlex.split(os.environ.get("ARCHFLAGS", ""))  # macOS: for which processors

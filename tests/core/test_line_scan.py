@@ -16,6 +16,7 @@ from sweeplens.native.library import compiled_library
 from sweeplens.native.line_scan import LineScan
 from sweeplens.readers.text.blocks import LineGroup, TextBlock, block_of, listed_block
 from sweeplens.readers.text.lines import cleaned
+from sweeplens.readers.text.parse import TextParser
 
 DATES = st.builds(
     "{:04}{}{:02}-{:02}{}{:02}:{:02}:{:02}{}{}".format,
@@ -63,13 +64,13 @@ def bits(values: list[float | None]) -> list[object]:
 
 def content(block: TextBlock) -> list[object]:
     """All that the two kinds of block say about a text."""
-    shapes = block.shapes().select("id", "shape", "text", "line", "count")
-    every = np.arange(shapes.height, dtype=np.int64)
-    groups: list[LineGroup] = block.groups(every, shapes.height) if shapes.height else []
-    found: list[object] = [shapes.rows()]
-    for group, shape in zip(groups, shapes["shape"], strict=True):
+    kinds = block.kinds
+    every = np.arange(len(kinds), dtype=np.int64)
+    groups: list[LineGroup] = block.groups(every, len(kinds)) if kinds else []
+    found: list[object] = [kinds, block.ends]
+    for group, kind in zip(groups, kinds, strict=True):
         found.append((group.lines.to_list(), group.shapes.tolist()))
-        for place in range(shape.count("\x01")):
+        for place in range(kind.shape.count("\x01")):
             tokens = group.tokens
             found.append(
                 (bits(tokens.numbers(place).to_list()), tokens.times(place).to_list(), tokens.texts(place).to_list())
@@ -93,6 +94,55 @@ def content(block: TextBlock) -> list[object]:
 @example("loss 1 | ٣\nloss 2 | 3".encode())
 def test_a_scan_finds_what_python_finds(text: bytes) -> None:
     assert content(block_of(text)) == content(listed_block(text))
+
+
+NUMBERS = st.one_of(
+    st.floats(0, 100).map("{:.4f}".format),
+    st.floats(0, 1).map("{:.3e}".format),
+    st.integers(-9, 10**12).map(str),
+    st.sampled_from(["nan", "-inf", "1,234.5", "1.", "-0", "007", "12345678.25", "1e-30", "-nan", "none", "3:20"]),
+)
+ROWS = (
+    "2024-05-08 04:06:{s:02},127 INFO Epoch [{e}/3], Step [{i}/9], Loss: {a} ({b}), lr: {b}",
+    "epoch {e} | step {i} | loss {a} | acc {b}%",
+    "| rollout/ | |\n| ep_rew_mean | {a:<9} |\n| time/ | |\n| total_timesteps | {i} |\n-----",
+    "Epoch {e}: 10%|#| {i}/9 [00:01<00:02, 9.0it/s, loss={a}]",
+    "{i}/9 [=====>....] - ETA: 10s - loss: {a} - accuracy: {b}",
+    "[rank{r}]: iter {i} loss {a}",
+    "val epoch {e} Acc@{r}: {a}",
+    "  train_loss    {a}\n  iteration     {i}\n",
+    "Validation:",
+    "--- test ---\nloss: {a}",
+    "saving checkpoint",
+)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> bytes:
+    """Rows of a few statements, in turn or mixed, some of them with numbers of unusual forms."""
+    rows = draw(st.lists(st.sampled_from(ROWS), min_size=1, max_size=4))
+    steps = draw(st.lists(st.tuples(st.integers(0, 3), NUMBERS, NUMBERS), min_size=2, max_size=12))
+    made = [
+        rows[(at + skip) % len(rows)].format(s=at % 60, e=1 + at // 6, i=at % 6, r=at % 2, a=a, b=b)
+        for at, (skip, a, b) in enumerate(steps)
+    ]
+    return cleaned("\n".join(made).encode() + b"\n" + b"x" * 70 + b"\n")
+
+
+@settings(max_examples=40, deadline=None)
+@given(log=logs(), further=logs())
+def test_a_log_says_the_same_however_its_lines_are_found(log: bytes, further: bytes) -> None:
+    """Two parts, so that the second one meets shapes that are known."""
+    one, other = TextParser("train.log"), TextParser("train.log", blocks=listed_block)
+    for part in (log, further):
+        compiled, plain = one.feed(part), other.feed(part)
+        assert compiled.points.equals(plain.points)
+        assert (compiled.unread, compiled.first_unread, compiled.unplaced) == (
+            plain.unread, plain.first_unread, plain.unplaced,
+        )  # fmt: skip
+        assert compiled.lines == plain.lines == part.count(b"\n")
+        assert one.state() == other.state()
+        assert one.shapes == other.shapes
 
 
 def test_texts_of_the_usual_scripts_are_scanned() -> None:
@@ -128,9 +178,7 @@ def test_nothing_is_read_beyond_the_end_of_a_log(text: bytes, cut: int) -> None:
         assert libc.mprotect(wall, mmap.PAGESIZE, 0) == 0
         handle = library.scan_new()
         try:
-            found = library.scan_text(
-                handle, ctypes.cast(page + mmap.PAGESIZE - len(text), ctypes.c_char_p), len(text), 0
-            )
+            found = library.scan_text(handle, ctypes.cast(page + mmap.PAGESIZE - len(text), ctypes.c_char_p), len(text))
         finally:
             library.scan_free(handle)
             assert libc.mprotect(wall, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE) == 0

@@ -1,22 +1,22 @@
 """A growing text log: reading in parts equals reading at once, and a file without a reader is examined again."""
 
-# ruff: noqa: E501 - lines as tools print them
-
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweeplens import AnalysisConfig, ExperimentDB
 from sweeplens.errors import RootError
 from sweeplens.readers.protocol import FileStat, Reading, Resume, Source
 from sweeplens.readers.text.axis import AxisRow, AxisState, KeyTraits, place_rows
-from sweeplens.readers.text.axis_columns import placed_columns
+from sweeplens.readers.text.axis_columns import AxisColumns, placed_columns
+from sweeplens.readers.text.known_numbers import KnownNumbers
 from sweeplens.readers.text.reader import PLAN_BYTES, TextLogs
 
 
@@ -118,6 +118,19 @@ def test_a_reading_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_long_log_with_headings_of_splits_goes_on(tmp_path: Path) -> None:
+    """The last heading is in the state of the reading."""
+    path = tmp_path / "train.log"
+    rows = [f"Epoch {e}/9000\nTrain:\nloss: {9 / (e + 1):.4f}\nVal:\nloss: {7 / (e + 1):.4f}\n" for e in range(1, 9000)]
+    path.write_text("".join(rows))
+    first = reading(path, None)
+    assert first.resume is not None
+    with path.open("a") as log:
+        log.write("loss: 0.2500\n")
+    further = reading(path, first.resume)
+    assert further.points.select("metric", "step", "value").rows() == [("val/loss", 8999, 0.25)]
+
+
 def test_a_file_that_becomes_a_log_is_found_then(tmp_path: Path) -> None:
     path = tmp_path / "train.log"
     path.write_text("Loading data\n" * 1000)
@@ -132,27 +145,52 @@ def test_a_file_that_becomes_a_log_is_found_then(tmp_path: Path) -> None:
         assert db.series_df.filter(pl.col("metric") == "loss")["last_step"].to_list() == [epochs]
 
 
-EPOCHS = st.one_of(st.none(), st.integers(0, 4).map(float))
-COUNTS = st.one_of(st.none(), st.integers(0, 6).map(float))
+def columns_of(rows: list[tuple[int, float | None, float | None, float | None]]) -> AxisColumns:
+    """Rows of a key, an epoch, a count and a total as columns."""
+    keys = np.array([row[0] for row in rows], np.int64)
+    numbers = [KnownNumbers.of_series(pl.Series([row[i] for row in rows], dtype=pl.Float64)) for i in (1, 2, 3)]
+    return AxisColumns(np.arange(len(rows), dtype=np.int64), keys, *numbers)
+
+
+def of_use(total: float | None) -> float | None:
+    """A planned total; those that are no numbers are not known."""
+    return total if total is not None and abs(total) < 2.0**53 else None
+
+
+EPOCHS = st.one_of(
+    st.none(), st.integers(-1, 4).map(float), st.sampled_from([0.5, float("nan"), float("inf"), 2.0**60])
+)
+COUNTS = st.one_of(st.none(), st.integers(-2, 6).map(float), st.sampled_from([0.5, 2.5, float("nan"), 2.0**53]))
+TOTALS = st.sampled_from([None, 5.0, 6.0, 0.0, 2.5, float("inf"), float("nan")])
+TRAITS = {
+    0: KeyTraits(), 1: KeyTraits(inner=True, named=False), 2: KeyTraits(split="val", eval=True),
+    3: KeyTraits(metrics=False, split="train"), 4: KeyTraits(metrics=False, split="val", passing=True),
+    5: KeyTraits(split="val", eval=True, inner=True), 6: KeyTraits(split="test", eval=True, named=False),
+    7: KeyTraits(positional=True), 8: KeyTraits(named=False), 9: KeyTraits(inner=True), 11: KeyTraits(metrics=False),
+}  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 3), EPOCHS, COUNTS, st.sampled_from([None, 5.0, 6.0])), min_size=1, max_size=12),
+    st.lists(st.tuples(st.sampled_from(sorted(TRAITS)), EPOCHS, COUNTS, TOTALS), min_size=1, max_size=12),
     st.integers(0, 12),
 )
+@example([(7, None, None, None), (0, 1.0, 3.0, 6.0), (0, 0.0, 1.0, 6.0), (2, None, 2.0, 5.0)], 2)
 def test_steps_placed_by_columns_are_those_placed_row_by_row(
     rows: list[tuple[int, float | None, float | None, float | None]], cut: int
 ) -> None:
-    traits = {
-        0: KeyTraits(), 1: KeyTraits(inner=True, named=False), 2: KeyTraits(split="val", eval=True), 3: KeyTraits(metrics=False, split="train"),
-    }  # fmt: skip
-    kinds = {"key": pl.Int64, "epoch": pl.Float64, "fine": pl.Float64, "total": pl.Float64}
+    traits = TRAITS
     one, other = AxisState(), AxisState()
     for part in (rows[:cut], rows[cut:]):
-        expected = place_rows([AxisRow(*r) for r in part], traits, one)
-        found = placed_columns(pl.DataFrame(part, schema=kinds, orient="row"), traits, other)
-        assert found.rows() == expected
+        expected = place_rows(
+            [AxisRow(key, epoch, count, of_use(total)) for key, epoch, count, total in part], traits, one
+        )
+        found = placed_columns(columns_of(part), traits, other)
+        steps = [
+            step if placed else None for step, placed in zip(found.step.tolist(), found.placed.tolist(), strict=True)
+        ]
+        splits = [found.splits[at] for at in found.under.tolist()]
+        assert list(zip(found.run.tolist(), steps, found.own.tolist(), splits, strict=True)) == expected
         assert one == other
 
 

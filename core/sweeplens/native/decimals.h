@@ -25,13 +25,14 @@ static inline int is_eight_digits(uint64_t word) {
     return ((word & upper) | (((word + 0x0606060606060606u) & upper) >> 4)) == 0x3333333333333333u;
 }
 
-/* Eight characters, the first of them in the lowest byte, as a number: pairs, then fours, then all. */
-static inline uint64_t eight_digits(uint64_t word) {
+/* The values of eight digits, the first of them in the lowest byte, as a number: pairs, then fours, then all. */
+static inline uint64_t eight_values(uint64_t word) {
     const uint64_t pair = 0x000000FF000000FFu;
-    word -= 0x3030303030303030u;
     word = word * 10 + (word >> 8);
     return ((word & pair) * 0x000F424000000064u + ((word >> 16) & pair) * 0x0000271000000001u) >> 32;
 }
+
+static inline uint64_t eight_digits(uint64_t word) { return eight_values(word - 0x3030303030303030u); }
 
 /* Digits from `*at` on, appended to `number`, which may wrap; `*at` is then behind them. */
 static inline uint64_t read_digits(const char **at, const char *end, uint64_t number) {

@@ -12,12 +12,15 @@ import sys
 from ctypes import POINTER, Structure, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["LIBRARY", "UnparsedSpan", "compiled_library", "is_compiled"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LIBRARY", "UnparsedSpan", "address", "compiled_library", "is_compiled"]
 
 LIBRARY = Path(__file__).with_name("step_lines" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
-_VERSION = 6  # of the interface between C and Python
+_VERSION = 8  # of the interface between C and Python
 
 
 class UnparsedSpan(Structure):
@@ -49,6 +52,12 @@ def is_compiled() -> bool:
     return compiled_library() is not None
 
 
+def address(array: NDArray[Any]) -> int:
+    """Returns the address of an array without gaps."""
+    assert array.flags.c_contiguous
+    return array.ctypes.data
+
+
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "table_new": (c_void_p, c_char_p, c_int64, c_int64),
     "table_free": (None, c_void_p),
@@ -67,12 +76,26 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "table_take": (c_int32, c_void_p, c_int32, c_void_p, c_void_p),
     "tree_grow": (c_int32, c_void_p, c_void_p, c_int32, c_int32, c_int32, c_uint64, c_void_p),
     "tree_ask": (None, c_void_p, c_void_p, c_int64, c_int32, c_void_p),
+    "place_text_rows": (
+        c_int32,
+        c_void_p,
+        c_int64,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+        c_int64,
+        c_int64,
+        *(c_void_p,) * 5,
+    ),
     "scan_new": (c_void_p,),
     "scan_free": (None, c_void_p),
-    "scan_text": (c_int64, c_void_p, c_char_p, c_int64, c_int32),
+    "scan_text": (c_int64, c_void_p, c_char_p, c_int64),
+    "text_is_clean": (c_int32, c_char_p, c_int64),
+    "scan_ends": (c_int64, c_void_p),
     "scan_shapes": (c_int32, c_void_p),
     "scan_copy_lines": (None, c_void_p, c_void_p, c_void_p, c_void_p),
     "scan_copy_shapes": (None, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),
-    "scan_copy_values": (c_int32, c_void_p, c_void_p, c_int64, c_int64, c_void_p),
+    "scan_copy_values": (c_int32, c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p),
     "scan_copy_places": (c_int32, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p),
 }

@@ -293,7 +293,7 @@ static const char *read_row(Table *t, const char *p, const char *end) {
 
 /* ------------------------------------------------------------------ for Python */
 
-PUBLIC int32_t table_version(void) { return 6; }
+PUBLIC int32_t table_version(void) { return 8; }
 
 PUBLIC void table_free(Table *t) {
     if (t == NULL) return;

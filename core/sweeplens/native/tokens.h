@@ -279,9 +279,17 @@ static inline int is_split_header(const char *p, const char *end) {
     return behind_marks(p, end, &marks) == end && marks;
 }
 
+/* Returns the position of the first byte beyond ASCII, or the end. */
+static inline const char *behind_ascii(const char *p, const char *end) {
+    const uint64_t beyond = 0x8080808080808080u;
+    for (uint64_t w[4]; end - p >= 32 && (memcpy(w, p, 32), ((w[0] | w[1] | w[2] | w[3]) & beyond) == 0);) p += 32;
+    while (p < end && (uint8_t)*p < 0x80) p++;
+    return p;
+}
+
 /* Whether a text may hold digits of other scripts. Some letters of these scripts are taken for digits. */
 static inline int has_foreign_digits(const char *p, const char *end) {
-    for (; p < end; p++) {
+    for (; (p = behind_ascii(p, end)) < end; p++) {
         uint8_t c = (uint8_t)*p;
         if (c < 0xC0) continue;
         uint8_t next = p + 1 < end ? (uint8_t)p[1] : 0, third = p + 2 < end ? (uint8_t)p[2] : 0;

@@ -10,7 +10,7 @@ __all__ = ["PLAN_BYTES", "chunks_of"]
 
 PLAN_BYTES = 1 << 18
 """The first bytes decide how rows without a count are placed. A shorter file is read again whole when it grows."""
-_CHUNK_BYTES = 8 << 20
+_CHUNK_BYTES = 2 << 20
 _BAR_STATE = re.compile(rb"%\|.*?\d+/\d+ \[")
 
 
@@ -19,9 +19,14 @@ def chunks_of(stream: Any, *, begin: int) -> Iterator[bytes]:
     kept, at = b"", begin
     while data := stream.read(PLAN_BYTES - at if at < PLAN_BYTES else _CHUNK_BYTES):
         at += len(data)
-        kept = kept + data if kept else data
-        end = _cut(kept)
-        if end and at >= PLAN_BYTES:
+        end = _cut(data) if at >= PLAN_BYTES else 0
+        if end and data.rfind(b"\n", 0, end - 1) >= 0:  # what was kept cannot move the cut, so it is copied once
+            yield b"".join((kept, memoryview(data)[:end]))
+            kept = data[end:]
+            continue
+        kept = kept + data
+        end = _cut(kept) if at >= PLAN_BYTES else 0
+        if end:
             yield kept[:end]
             kept = kept[end:]
     if kept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+import numpy as np
 import polars as pl
 
 from sweeplens.readers.text.names import COST, MEASURE
@@ -33,8 +34,8 @@ def is_training_log(parsed: ParsedLogText, shapes: Mapping[str, int], lines: int
     if measured and _goes_forward(points, measured, least=2) and points["line"].n_unique() >= _MEASURED_SHARE * rest:
         return True
     explicit = [k for k, t in parsed.templates.items() if t.is_row and t.has_axis and not t.columns]
-    rows = parsed.rows.filter(pl.col("key").is_in(explicit))
-    few = points.filter(pl.col("line").is_in(rows["line"].implode()) & pl.col("metric").is_in(others))
+    rows = pl.Series(parsed.axes.line[np.isin(parsed.axes.key, explicit)])
+    few = points.filter(pl.col("line").is_in(rows.implode()) & pl.col("metric").is_in(others))
     share = few["line"].n_unique() >= _LEAST_SHARE * rest
     fractions = few.filter(pl.col("value").is_finite() & (pl.col("value") % 1 != 0))
     return share and fractions["step"].n_unique() >= _LEAST_ROWS and _goes_forward(few, others, least=_LEAST_ROWS)

@@ -11,6 +11,8 @@ import re
 
 import polars as pl
 
+from sweeplens.native.line_scan import is_clean
+
 __all__ = [
     "HOLE",
     "MAX_LINE",
@@ -56,6 +58,8 @@ _MAY_HOLD_VALUE = r"\d|(?i)nan|^\s*\|"
 
 def cleaned(data: bytes) -> bytes:
     """Returns text in UTF-8 without colours, with ``\\n`` after each line and each overwritten state of a line."""
+    if is_clean(data):
+        return data
     if b"\x1b" in data:
         data = _ANSI.sub(b"", data)
     if b"\x08" in data:

@@ -5,27 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, cast
 
 import msgspec
 import numpy as np
 import polars as pl
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from sweeplens.readers.protocol import READING_SCHEMA
 from sweeplens.readers.text.axis import AxisState, KeyTraits
-from sweeplens.readers.text.axis_columns import placed_columns
-from sweeplens.readers.text.blocks import LineGroup, block_of
+from sweeplens.readers.text.axis_columns import AxisColumns, PlacedColumns, placed_columns
+from sweeplens.readers.text.axis_rows import axis_rows
+from sweeplens.readers.text.blocks import LineGroup, LineKind, TextBlock, block_of
 from sweeplens.readers.text.columns import column_template, header_names
 from sweeplens.readers.text.dialect import PLAIN, LogDialect, dialect_of, rewritten
 from sweeplens.readers.text.field_values import ValueField
 from sweeplens.readers.text.lines import HOLE, bare_shape, tokens_of
 from sweeplens.readers.text.template_rows import (
     TemplateRows,
+    constant,
     in_order,
     key_of,
-    numbers,
     once_before_rows,
     rival_counts,
     rows_of,
@@ -39,6 +42,7 @@ __all__ = ["ParsedLogText", "TextParser"]
 
 _EVALS = frozenset({"val", "valid", "test", "eval", "dev"})
 _MOST_SHAPES = 200_000  # that are cached
+_MOST_NAMES = 1000  # whose columns are kept
 _MOST_PARTS = 64  # different names of one shape
 _TAIL = 4096  # characters that are kept of a text
 _ABOVE = 3  # lines above a row of numbers that may be its header
@@ -47,19 +51,42 @@ _ABOVE = 3  # lines above a row of numbers that may be its header
 class ParsedLogText(Struct):
     """The result of parsing some lines."""
 
-    rows: pl.DataFrame  # line, key, run, step
+    axes: AxisColumns  # of all rows
     points: pl.DataFrame  # line, run, metric, step, value, wall_time
     templates: dict[int, LineTemplate]
     unplaced: int = 0  # rows before the first step
     unread: int = 0  # values that are not numbers
     first_unread: int = -1
+    lines: int = 0  # ends of lines
+
+
+class _Sections(Struct, frozen=True):
+    """The section of a box for each line up to the last one that begins a section, as a place in a list; the first one is for
+    what is before the first line."""
+
+    at: NDArray[np.int64]
+    names: list[str]
+
+    def of(self, lines: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the sections of some lines."""
+        return self.at[np.minimum(lines + 1, len(self.at) - 1)]
+
+
+class _RowColumns(Struct, frozen=True):
+    """The rows of a group: their lines, and the split above each as a place in a list."""
+
+    lines: NDArray[np.int64]
+    under: NDArray[np.int64]
+    splits: list[str]
 
 
 class TextParser:
     """Parses one text log from its beginning, or from a saved state."""
 
-    def __init__(self, path: str, state: dict[str, Any] | None = None) -> None:
-        self.path = path
+    def __init__(
+        self, path: str, state: dict[str, Any] | None = None, *, blocks: Callable[[bytes], TextBlock] = block_of
+    ) -> None:
+        self.path, self._block_of = path, blocks
         saved = state or {}
         self.axis = msgspec.convert(saved["axis"], AxisState) if "axis" in saved else AxisState()
         self.headers: dict[str, list[str]] = dict(saved.get("headers") or {})
@@ -78,6 +105,8 @@ class TextParser:
         self.section = str(saved.get("section") or "")
         self.shapes: dict[str, int] = {}  # count of lines of each shape with a template
         self._shapes: dict[str, LineTemplate | None] = {}
+        self._names: dict[str, pl.Series] = {}  # columns of one name
+        self._no_rows: set[str] = set()  # shapes that cannot be those of rows
         self._keys: dict[LineTemplate, int] = {}
 
     def state(self) -> dict[str, Any]:
@@ -100,38 +129,49 @@ class TextParser:
         """Parses whole lines in UTF-8."""
         self.dialect = self.dialect or dialect_of(text)
         text = rewritten(text, self.dialect)
-        groups = self._groups(text)
+        block = self._block_of(text)
+        groups = self._groups(block, text)
         templates = {self._keys.setdefault(g.template, len(self._keys)): g.template for g in groups}
-        axes = self._axes(groups)
+        axes = axis_rows(groups, self._keys)
         if self.positional is None:
             self.settings = [*once_before_rows(groups), *rival_counts(groups)]
             self.positional = without_axis(axes, templates)
         alone = [k for k, t in templates.items() if key_of(t) in self.settings]
-        axes = axes.filter(~pl.col("key").is_in(alone)) if alone else axes
+        axes = axes.of(~np.isin(axes.key, alone)) if alone else axes
         self.above = _last_of(text)
-        return self._placed(groups, axes, templates)
+        parsed = self._placed(groups, axes, templates)
+        parsed.lines = block.ends
+        return parsed
 
-    def _groups(self, text: bytes) -> list[TemplateRows]:
+    def _groups(self, block: TextBlock, text: bytes) -> list[TemplateRows]:
         """Returns the lines that have a template, by template."""
-        block = block_of(text)
-        shapes = block.shapes()
-        of = np.full(shapes.height, -1, np.int64)
+        of = np.full(len(block.kinds), -1, np.int64)
         at: dict[LineTemplate, int] = {}
-        for i, shape, first, line, count in (
-            shapes.filter(may_be_row()).select("id", "shape", "text", "line", "count").iter_rows()
-        ):
-            if (found := self._template(shape, first, line, text)) is not None:
+        no_rows = self._shapes_of_no_rows(block.kinds)
+        for i, kind in enumerate(block.kinds):
+            if kind.shape not in no_rows and (found := self._template(kind, text)) is not None:
                 of[i] = at.setdefault(found, len(at))
                 if not found.is_split_header:
-                    bare = bare_shape(shape)
-                    self.shapes[bare] = self.shapes.get(bare, 0) + count
+                    bare = bare_shape(kind.shape)
+                    self.shapes[bare] = self.shapes.get(bare, 0) + kind.count
         groups: list[TemplateRows] = []
         for template, lines in zip(at, block.groups(of, len(at)) if at else (), strict=True):
             rows = TemplateRows(template, lines.lines, lines.tokens)
-            groups += self._split_names(rows, lines, shapes["shape"]) if template.parts else [rows]
-        return groups
+            groups += self._split_names(rows, lines, block.kinds) if template.parts else [rows]
+        return [TemplateRows(g.template, g.lines, g.tokens.loaded(g.template.places)) for g in groups]
 
-    def _template(self, shape: str, first: str, line: int, text: bytes) -> LineTemplate | None:
+    def _shapes_of_no_rows(self, kinds: list[LineKind]) -> set[str]:
+        """Returns the shapes that cannot be those of rows; those of earlier lines need no second look."""
+        known = self._no_rows
+        unknown = [k.shape for k in kinds if k.shape not in self._shapes and k.shape not in known]
+        if unknown:
+            known.update(pl.DataFrame({"shape": unknown}).filter(~may_be_row())["shape"].to_list())
+        if len(known) >= _MOST_SHAPES:
+            self._no_rows = set()
+        return known
+
+    def _template(self, kind: LineKind, text: bytes) -> LineTemplate | None:
+        shape, first = kind.shape, kind.text
         if shape in self._shapes and not (self._shapes[shape] or LineTemplate()).columns:
             return self._shapes[shape]
         tokens = tokens_of(first)
@@ -139,13 +179,13 @@ class TextParser:
         if found is not None and found.columns:
             key, count = f"{'label ' * bool(found.label)}{len(found.columns)}", len(found.columns) + bool(found.label)
             if key not in self.headers:
-                self.headers[key] = header_names(_lines_above(self.above, text, line), count, first)
+                self.headers[key] = header_names(_lines_above(self.above, text, kind.line), count, first)
             found = column_template(self.headers[key], tokens, found, self.path)
         if len(self._shapes) < _MOST_SHAPES:
             self._shapes[shape] = found
         return found
 
-    def _split_names(self, rows: TemplateRows, lines: LineGroup, shapes: pl.Series) -> list[TemplateRows]:
+    def _split_names(self, rows: TemplateRows, lines: LineGroup, kinds: list[LineKind]) -> list[TemplateRows]:
         """Splits lines whose names contain numbers: each combination of these numbers gets its own template."""
         places = rows.template.parts
         names = pl.select(pl.concat_str([pl.lit(rows.tokens.texts(p)) for p in places], separator="\x00")).to_series()
@@ -154,7 +194,7 @@ class TextParser:
         for (shape, name), few in named.partition_by("shape", "names", maintain_order=True, as_dict=True).items():
             if name is None or len(groups) >= _MOST_PARTS:
                 continue
-            text = cast("str", shapes[cast("int", shape)])
+            text = kinds[cast("int", shape)].shape
             at = few["row"].to_numpy().astype(np.int64)
             tokens = rows.tokens.of_line(int(at[0]), text.count(HOLE))
             kept = [i for i in range(len(tokens)) if i not in places]
@@ -166,71 +206,17 @@ class TextParser:
 
     # -------------------------------------------------------------- rows to steps
 
-    def _axes(self, groups: list[TemplateRows]) -> pl.DataFrame:
-        """Returns one row for each line, in log order: its number, key, epoch, count and total."""
-        frames = [
-            pl.DataFrame(
-                {
-                    "line": g.lines,
-                    "key": pl.repeat(self._keys[g.template], len(g.lines), dtype=pl.Int64, eager=True),
-                    "epoch": numbers(g, g.template.epoch),
-                    "fine": numbers(g, g.template.fine) * g.template.fine_scale,
-                    "total": numbers(g, g.template.total),
-                }
-            )
-            for g in groups
-        ]
-        if not frames:
-            return pl.DataFrame(
-                schema={"line": pl.Int64, "key": pl.Int64, "epoch": pl.Float64, "fine": pl.Float64, "total": pl.Float64}
-            )
-        return self._of_bars(self._of_boxes(pl.concat(frames).sort("line", maintain_order=True)))
-
-    def _of_boxes(self, axes: pl.DataFrame) -> pl.DataFrame:
-        """Gives all rows of one box the axis values that any of them has."""
-        boxes = [k for t, k in self._keys.items() if t.box or t.pair]
-        if not boxes or not axes["key"].is_in(boxes).any():
-            return axes
-        block = ((pl.col("line").diff() != 1) | ~pl.col("key").is_in(boxes)).fill_null(value=True).cum_sum()
-        marked = axes.with_columns(block=pl.when(pl.col("key").is_in(boxes)).then(block))
-        together = [
-            pl.when(pl.col("block").is_null()).then(c).otherwise(pl.col(c).max().over("block")).alias(c)
-            for c in ("epoch", "fine")
-        ]
-        loose = [k for t, k in self._keys.items() if t.pair and not t.sure]
-        lost = pl.col("key").is_in(loose) & pl.col("epoch").is_null() & pl.col("fine").is_null()
-        return marked.with_columns(together).filter(~lost).drop("block")
-
-    def _of_bars(self, axes: pl.DataFrame) -> pl.DataFrame:
-        """Keeps the last state of each step of a progress bar; of a Keras bar only the final state."""
-        keras = [k for t, k in self._keys.items() if t.bar == "keras"]
-        unfinished = [k for t, k in self._keys.items() if t.bar == "keras-unfinished"]
-        axes = axes.filter(~pl.col("key").is_in(unfinished)) if unfinished else axes
-        tqdm = [k for t, k in self._keys.items() if t.bar == "tqdm"]
-        if keras:
-            done = pl.col("fine").is_null() | (pl.col("fine") >= pl.col("total"))
-            axes = axes.filter(~pl.col("key").is_in(keras) | done.fill_null(value=True))
-            axes = axes.with_columns(pl.when(~pl.col("key").is_in(keras)).then(pl.col("fine")).alias("fine"))
-        if tqdm:
-            again = (
-                (pl.col("key") == pl.col("key").shift(-1))
-                & pl.col("fine").eq_missing(pl.col("fine").shift(-1))
-                & pl.col("epoch").eq_missing(pl.col("epoch").shift(-1))
-            )
-            axes = axes.filter(~(pl.col("key").is_in(tqdm) & again.fill_null(value=False)))
-        return axes
-
     def _placed(
-        self, groups: list[TemplateRows], axes: pl.DataFrame, templates: dict[int, LineTemplate]
+        self, groups: list[TemplateRows], axes: AxisColumns, templates: dict[int, LineTemplate]
     ) -> ParsedLogText:
         traits = {k: self._traits(t) for k, t in templates.items()}
-        rows_at = axes.hstack(placed_columns(axes, traits, self.axis))
-        self._name_coarse(rows_at, templates)
-        parsed = ParsedLogText(rows_at, _no_points(), templates)
+        where = placed_columns(axes, traits, self.axis)
+        self._name_coarse(axes, where, templates)
+        parsed = ParsedLogText(axes, _no_points(), templates)
         sections = self._sections(groups)
-        frames = [f for g in groups if g.template.is_row for f in self._points(g, rows_at, parsed, sections)]
-        if frames:
-            parsed.points = in_order(frames)
+        found = [p for g in groups if g.template.is_row for p in self._points(g, where, parsed, sections)]
+        if found:
+            parsed.points = in_order([frame for frame, _ in found], [names for _, names in found])
         return parsed
 
     def _traits(self, template: LineTemplate) -> KeyTraits:
@@ -244,11 +230,10 @@ class TextParser:
             passing=template.is_split_header,
         )
 
-    def _name_coarse(self, rows: pl.DataFrame, templates: dict[int, LineTemplate]) -> None:
+    def _name_coarse(self, axes: AxisColumns, where: PlacedColumns, templates: dict[int, LineTemplate]) -> None:
         """Gives a prefix to names in rows of whole epochs that finer rows have too: these measure different things."""
-        seen = rows.group_by("key", maintain_order=True).agg(pl.col("own").first())
-        for key, own in seen.iter_rows():
-            template = templates[key]
+        for row in _first_rows(axes.key):
+            template, own = templates[int(axes.key[row])], where.own[row]
             names = {v.name for v in template.values}
             mark = key_of(template)
             if own and mark not in self.coarse:
@@ -256,58 +241,82 @@ class TextParser:
             elif not own and mark not in self.coarse and template.values and not template.box:
                 self.coarse[mark] = sorted(names & self.fine_names) if self.axis.is_fine else []
 
-    def _sections(self, groups: list[TemplateRows]) -> pl.DataFrame | None:
-        """Returns line -> the section of a box that begins there."""
-        marks = [
-            pl.DataFrame(
-                {"line": g.lines, "section": pl.repeat(g.template.section, len(g.lines), dtype=pl.String, eager=True)}
-            )
-            for g in groups
-            if g.template.section
-        ]
+    def _sections(self, groups: list[TemplateRows]) -> _Sections | None:
+        """Returns the sections of boxes, and the line at which each begins."""
+        marks = [g for g in groups if g.template.section]
         if not marks and not self.section:
             return None
-        first = pl.DataFrame({"line": [-1], "section": [self.section]}, schema={"line": pl.Int64, "section": pl.String})
-        joined = pl.concat([first, *marks]).sort("line")
-        self.section = joined["section"][-1]
-        return joined
+        lines = [g.lines.to_numpy() for g in marks]
+        begins = np.zeros(max((int(some[-1]) for some in lines if len(some)), default=-1) + 2, np.int64)
+        at = np.zeros(len(begins), np.int64)
+        for i, some in enumerate(lines, 1):
+            begins[some + 1], at[some + 1] = some + 1, i
+        names = [self.section, *(g.template.section for g in marks)]
+        found = _Sections(at[np.maximum.accumulate(begins)], names)
+        self.section = names[int(found.at[-1])]
+        return found
 
     def _points(
-        self, group: TemplateRows, rows: pl.DataFrame, parsed: ParsedLogText, sections: pl.DataFrame | None
-    ) -> Iterable[pl.DataFrame]:
+        self, group: TemplateRows, where: PlacedColumns, parsed: ParsedLogText, sections: _Sections | None
+    ) -> Iterable[tuple[pl.DataFrame, list[str]]]:
+        """Yields the points of each value of a template, and their names."""
         template = group.template
-        mine, tokens = rows_of(group, rows.filter(pl.col("key") == self._keys[template]))
-        if lost := mine["step"].null_count():
+        rows, tokens = rows_of(group, parsed.axes, self._keys[template])
+        has_step = where.placed[rows]
+        if lost := len(has_step) - int(np.count_nonzero(has_step)):
             parsed.unplaced += lost
-            tokens = tokens.lines(np.flatnonzero(mine["step"].is_not_null().to_numpy()))
-            mine = mine.filter(pl.col("step").is_not_null())
-        base = mine.select("line", "run", "step", "under").with_columns(wall_time=times(tokens, template, mine.height))
+            placed = np.flatnonzero(has_step)
+            rows = placed if isinstance(rows, slice) else rows[placed]
+            tokens = tokens.lines(placed)
+        base = _RowColumns(parsed.axes.line[rows], where.under[rows], where.splits)
+        lines, walls = pl.Series("line", base.lines), times(tokens, template, len(base.lines)).alias("wall_time")
+        runs, steps = pl.Series("run", where.run[rows]), pl.Series("step", where.step[rows])
         for value in _values(template, positional=key_of(template) in (self.positional or ())):
             column = value_numbers(tokens, value)
-            name = self._name_of(template, value, base, sections)
-            point = base.select("line", "run", name.alias("metric"), "step", column.alias("value"), "wall_time")
+            names, metric = self._name_of(template, value, base, sections)
+            point = pl.DataFrame([lines, runs, metric.alias("metric"), steps, column.alias("value"), walls])
             if missing := column.null_count():
                 parsed.unread += missing
                 at_line = cast("int", point.filter(pl.col("value").is_null())["line"].min())
                 parsed.first_unread = at_line if parsed.first_unread < 0 else min(parsed.first_unread, at_line)
                 point = point.filter(pl.col("value").is_not_null())
-            yield point
+                names = point["metric"].unique().to_list()
+            yield point, names if point.height else []
 
     def _name_of(
-        self, template: LineTemplate, value: ValueField, base: pl.DataFrame, sections: pl.DataFrame | None
-    ) -> pl.Series:
-        """Returns the name of a value in each row: with the prefix of its rank, box or split."""
+        self, template: LineTemplate, value: ValueField, base: _RowColumns, sections: _Sections | None
+    ) -> tuple[list[str], pl.Series]:
+        """Returns the name of a value in each row, and all its names: with the prefix of its rank, box or split."""
         own = f"epoch/{value.name}" if value.name in self.coarse.get(key_of(template), ()) else value.name
-        own = template.prefix + own
         if template.box and sections is not None:
-            begun = base.select("line").join_asof(sections, on="line", strategy="backward")["section"].fill_null("")
-            return pl.select(
-                pl.concat_str(pl.lit(template.prefix), begun, pl.lit(own[len(template.prefix) :]))
-            ).to_series()
-        if not template.has_axis and not template.split and not template.box and (base["under"] != "").any():
-            split = pl.when(pl.col("under") != "").then(pl.col("under") + "/").otherwise(pl.lit(""))
-            return base.select(split + own).to_series()
-        return pl.repeat(own, base.height, dtype=pl.String, eager=True)
+            return self._one_of([f"{template.prefix}{s}{own}" for s in sections.names], sections.of(base.lines))
+        own = template.prefix + own
+        if not template.has_axis and not template.split and not template.box:
+            return self._one_of([f"{s}/{own}" if s else own for s in base.splits], base.under)
+        return [own], self._constant(own, len(base.lines))
+
+    def _one_of(self, names: list[str], at: NDArray[np.int64]) -> tuple[list[str], pl.Series]:
+        """Returns the name at a place for each row, and those that occur."""
+        places: list[int] = np.flatnonzero(np.bincount(at)).tolist()
+        if len(places) == 1:
+            return [names[places[0]]], self._constant(names[places[0]], len(at))
+        return list({names[i] for i in places}), pl.Series(names, dtype=pl.String).gather(at)
+
+    def _constant(self, name: str, count: int) -> pl.Series:
+        """Returns a column of one name. The columns of all parts of a log share their memory."""
+        known = self._names.get(name)
+        if known is None or len(known) < count:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            known = self._names[name] = constant(name, count, pl.String())
+        return known.head(count)
+
+
+def _first_rows(keys: NDArray[np.int64]) -> list[int]:
+    """Returns the first row of each key, in order."""
+    first = np.full(int(keys.max(initial=-1)) + 1, -1, np.int64)
+    first[keys[::-1]] = np.arange(len(keys) - 1, -1, -1)
+    return sorted(first[first >= 0].tolist())
 
 
 def _values(template: LineTemplate, *, positional: bool) -> list[ValueField]:
@@ -342,6 +351,7 @@ def _lines_above(earlier: str, text: bytes, line: int) -> list[str]:
     return (near[-_TAIL:] if len(near) > _TAIL else earlier + near).split("\n")[-_ABOVE:]
 
 
+@cache
 def _no_points() -> pl.DataFrame:
     return pl.DataFrame(
         schema={

@@ -215,10 +215,10 @@ class _LogReading(Struct):
         text = cleaned(data)
         parsed = self.parser.feed(text)
         self._count(parsed, data)
-        lines = data.count(b"\n")
-        self._find_settings(parsed, text, lines if text is data else text.count(b"\n"))
+        lines = parsed.lines if text is data else data.count(b"\n")
+        self._find_settings(parsed, text, parsed.lines)
         if parsed.points.height:
-            self.frames.append(self._named(parsed.points))
+            self.frames.append(parsed.points)
         self.offset += len(data)
         self.lines += lines
 
@@ -242,23 +242,25 @@ class _LogReading(Struct):
             rest = text[at : at + 4 * _MOST_BETWEEN].decode("utf-8", "ignore")
             self.between = (self.between + rest)[:_MOST_BETWEEN]
 
-    def _named(self, points: pl.DataFrame) -> pl.DataFrame:
-        runs = points["run"].unique().to_list()
-        ids = {k: _run_id(self.source.relative, k) for k in runs}
-        one = pl.lit(ids[runs[0]]) if len(runs) == 1 else None
+    def _named(self) -> pl.DataFrame:
+        """Returns all points, with the names of their runs."""
+        points = pl.concat(self.frames)
+        last = cast("int", points["run"].max())
+        ids = {k: _run_id(self.source.relative, k) for k in range(last + 1)}
+        one = pl.lit(ids[last]) if points["run"].min() == last else None
         run = one if one is not None else pl.col("run").replace_strict(ids, return_dtype=pl.String)
         return points.with_columns(run_id=run).select(*READING_SCHEMA)
 
     def reading(self) -> Reading:
         """Returns the result."""
         path = self.entry.path
-        points = pl.concat(self.frames) if self.frames else empty_reading_points()
+        points = self._named() if self.frames else empty_reading_points()
         return Reading(self._records(points), points, tuple(self._problems(path)), self._after(path))
 
     def _records(self, points: pl.DataFrame) -> tuple[RunRecord, ...]:
         last = self.parser.axis.run
         last -= int(last > 0 and not self.parser.axis.has_rows)
-        times = _times_of(points, is_one=last == self.first_run == 0)
+        times = _times_of(points, _run_id(self.source.relative, 0) if last == self.first_run == 0 else "")
         end = log_end(end_of(self.entry.path))
         warnings = dict(enumerate(warnings_of(self.entry.path, self.begins[:last])))
         return tuple(
@@ -310,12 +312,12 @@ class _LogReading(Struct):
         )
 
 
-def _times_of(points: pl.DataFrame, *, is_one: bool) -> dict[str, tuple[datetime | None, datetime | None]]:
-    """Returns the first and the last time of each run that has times."""
+def _times_of(points: pl.DataFrame, only: str) -> dict[str, tuple[datetime | None, datetime | None]]:
+    """Returns the first and the last time of each run that has times; ``only``: the run of all points, if they have one."""
     if points["wall_time"].null_count() == points.height:
         return {}
-    if is_one:
-        return {points["run_id"][0]: cast("Any", (points["wall_time"].min(), points["wall_time"].max()))}
+    if only:
+        return {only: cast("Any", (points["wall_time"].min(), points["wall_time"].max()))}
     timed = points.group_by("run_id").agg(a=pl.col("wall_time").min(), b=pl.col("wall_time").max())
     return {run: (first, last) for run, first, last in timed.iter_rows()}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import cast
 
-from sweeplens.readers.text.blocks import block_of
+from sweeplens.readers.text.blocks import block_of, shapes_of
 from sweeplens.readers.text.evidence import is_training_log
 from sweeplens.readers.text.lines import bare_shape, cleaned
 from sweeplens.readers.text.parse import ParsedLogText, TextParser
@@ -66,7 +66,7 @@ def _is_json(sample: bytes) -> bool:
 def _has_rows(text: bytes) -> bool:
     """A quick check: whether two lines that may be rows have the same shape."""
     seen: dict[str, int] = {}
-    kinds = block_of(text).shapes().filter(may_be_row())
+    kinds = shapes_of(block_of(text)).filter(may_be_row())
     for shape, count in kinds.select("shape", "count").iter_rows():
         bare = bare_shape(shape)
         seen[bare] = seen.get(bare, 0) + count

@@ -7,17 +7,19 @@ from typing import cast
 import numpy as np
 import polars as pl
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from sweeplens.readers.protocol import READING_SCHEMA
+from sweeplens.readers.text.axis_columns import AxisColumns
 from sweeplens.readers.text.field_values import ValueField
 from sweeplens.readers.text.templates import LineTemplate
 from sweeplens.readers.text.tokens import TokenColumns
 
 __all__ = [
     "TemplateRows",
+    "constant",
     "in_order",
     "key_of",
-    "numbers",
     "once_before_rows",
     "rival_counts",
     "rows_of",
@@ -35,16 +37,15 @@ class TemplateRows(Struct):
     tokens: TokenColumns
 
 
-def numbers(rows: TemplateRows, place: int | None) -> pl.Series:
-    if place is None:
-        return pl.repeat(None, len(rows.lines), dtype=pl.Float64, eager=True)
-    return rows.tokens.numbers(place)
-
-
 def times(tokens: TokenColumns, template: LineTemplate, count: int) -> pl.Series:
     if template.wall is None:
-        return pl.repeat(None, count, dtype=READING_SCHEMA["wall_time"], eager=True)
+        return constant(None, count, READING_SCHEMA["wall_time"])
     return tokens.times(template.wall)
+
+
+def constant(value: object, count: int, kind: pl.DataType) -> pl.Series:
+    """Returns a column with the same value in each row."""
+    return pl.Series([value], dtype=kind).new_from_index(0, count)
 
 
 def value_numbers(tokens: TokenColumns, value: ValueField) -> pl.Series:
@@ -54,34 +55,25 @@ def value_numbers(tokens: TokenColumns, value: ValueField) -> pl.Series:
     return found * value.scale if value.scale != 1.0 else found
 
 
-def rows_of(group: TemplateRows, rows: pl.DataFrame) -> tuple[pl.DataFrame, TokenColumns]:
-    """Returns the rows of a group, and their tokens. Another group may have the same template."""
-    lines, some = group.lines.to_numpy(), rows["line"].to_numpy()
+def rows_of(group: TemplateRows, axes: AxisColumns, key: int) -> tuple[NDArray[np.int64] | slice, TokenColumns]:
+    """Returns which rows are of a group, and their tokens. Another group may have the same template."""
+    lines = group.lines.to_numpy()
+    if np.array_equal(lines, axes.line):
+        return slice(None), group.tokens
+    rows = np.flatnonzero(axes.key == key)
+    some = axes.line[rows]
     if np.array_equal(lines, some):
         return rows, group.tokens
     at = np.searchsorted(lines, some)
     here = (at < len(lines)) & (lines[np.minimum(at, len(lines) - 1)] == some)
-    return rows.filter(pl.Series(here)), group.tokens.lines(at[here])
+    return rows[here], group.tokens.lines(at[here])
 
 
-def _names_in(metric: pl.Series) -> list[str]:
-    """Returns the names of one value in its rows; usually it has one name."""
-    return (
-        [metric[0]]
-        if len(metric) and metric[0] == metric[-1] and (metric == metric[0]).all()
-        else metric.unique().to_list()
-    )
-
-
-def in_order(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """Returns points such that those of one metric are in the order of their lines."""
+def in_order(frames: list[pl.DataFrame], names: list[list[str]]) -> pl.DataFrame:
+    """Returns points such that those of one metric are in the order of their lines. ``names``: the metrics of each frame."""
     points = pl.concat(frames)
-    names = [_names_in(f["metric"]) for f in frames]
-    return (
-        points
-        if sum(map(len, names)) == len({n for some in names for n in some})
-        else points.sort("line", maintain_order=True)
-    )
+    is_split = sum(map(len, names)) > len({n for some in names for n in some})
+    return points.sort("line", maintain_order=True) if is_split else points
 
 
 def key_of(template: LineTemplate) -> str:
@@ -91,14 +83,18 @@ def key_of(template: LineTemplate) -> str:
     return "\x1f".join((template.prefix, template.split, *places, *counted, *(v.name for v in template.values)))
 
 
-def without_axis(axes: pl.DataFrame, templates: dict[int, LineTemplate]) -> list[str]:
+def without_axis(axes: AxisColumns, templates: dict[int, LineTemplate]) -> list[str]:
     """Returns templates without an axis that goes forward: fractional epochs, constant epochs, or only times."""
     mine = {k: t for k, t in templates.items() if t.is_row and t.fine is None and not t.box}
     if any(t.fine is not None and t.values and not t.bar.startswith("keras") for t in templates.values()):
         return []
     if not any(t.has_axis for t in templates.values()):
         return [key_of(t) for t in mine.values() if t.wall is not None]
-    by_epoch = {k: axes.filter(pl.col("key") == k)["epoch"] for k, t in mine.items() if t.epoch is not None}
+    by_epoch = {
+        k: pl.Series(axes.epoch.of(axes.key == k).listed(), dtype=pl.Float64)
+        for k, t in mine.items()
+        if t.epoch is not None
+    }
     if any((epochs % 1 != 0).any() for epochs in by_epoch.values()):
         return [key_of(mine[k]) for k in by_epoch]
     still = {k for k, e in by_epoch.items() if len(e) > 2 and 2 * cast("int", (e.diff() == 0).sum()) >= len(e)}

@@ -110,6 +110,12 @@ class LineTemplate(Struct, frozen=True):
         """Whether the lines hold an epoch or a step."""
         return self.epoch is not None or self.fine is not None
 
+    @property
+    def places(self) -> list[int]:
+        """The places of the numbers and of the time that its rows are made of."""
+        axes = (self.epoch, self.fine, self.total, self.wall)
+        return sorted({p for p in (*axes, *(p for v in self.values for p in (v.place, v.whole))) if p is not None})
+
 
 def template_of(shape: str, tokens: list[str]) -> LineTemplate | None:
     """Returns the template of a shape, from the first line with it; None where the line holds no values and no axis."""
