@@ -77,7 +77,7 @@ def test_of_many_mild_findings_a_few_have_their_evidence_and_the_others_their_na
     made = ask(tmp_path, "diagnose_runs")
     mild = [row["run_id"] for row in rows(made) if row["finding"] == "plateau"]
     assert len(mild) == 30
-    assert made.text.count("nothing better") == 5
+    assert made.text.count("nothing clearly better") == 5
     assert all(run in made.text for run in mild)
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.sides import select_sides
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.curve_groups import CurveLine, Groups, Member, mean_lines, points_each
+from sweeplens.charts.curve_groups import CurveLine, Groups, Member, mean_lines, missing_words, points_each
 from sweeplens.charts.curves import panel_layers
 from sweeplens.charts.effect_panel import STRATA_NOTE, effect_rows, effects_panel, said_notes, stratum_rows
 from sweeplens.charts.labels import distinct, number, printed, run_labels
@@ -140,7 +140,12 @@ def _curves(db: ExperimentDB, ask: PlotRequest, sides: _LabelledSides, metric: M
         answer = db.mean_curves([metric.name], by="all", runs=side, x=ask.x or "step", max_points=points_each(1)(4))
         lines += mean_lines(answer, {0: Member(0, label, side)})
     bands = any(low is not None for line in lines for low in line.low)
-    note = f"Curves of {metric.shown}: mean over runs, band 95 % interval." if bands else ""
+    band = ", band 95 % interval" * bands
+    note = (
+        f"Curves of {metric.shown}: mean over runs{band}{missing_words(lines)}."
+        if bands or missing_words(lines)
+        else ""
+    )
     return Groups(lines, labels, "", "side", "group", [note], db.list_metrics().basis)
 
 

@@ -18,7 +18,7 @@ from sweeplens.analyses.ranking import RANK_COLUMNS
 from sweeplens.answers import Basis
 from sweeplens.charts.labels import distinct, run_labels, short_names
 from sweeplens.charts.ranking import by_hparams, group_labels
-from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, names_of, swept_hparams
+from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, names_of, reading_of, swept_hparams
 from sweeplens.charts.theme import CATEGORIES
 from sweeplens.charts.vega import BEST_FIRST
 from sweeplens.counting import count_of, verb
@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from sweeplens.answers import Answer
     from sweeplens.experiment_db import ExperimentDB
 
-__all__ = ["CurveLine", "Groups", "Member", "grouped_lines", "mean_lines", "points_each", "single_lines"]
+__all__ = [
+    "CurveLine",
+    "Groups",
+    "Member",
+    "Standing",
+    "grouped_lines",
+    "mean_lines",
+    "missing_words",
+    "points_each",
+    "single_lines",
+]
 
 _MOST_LINES = 100
 _MOST_SINGLE = 12  # up to this number, runs without groups are drawn one by one
@@ -52,21 +62,43 @@ class CurveLine(Struct, frozen=True):
     full: int
     gaps: tuple[int, ...] = ()  # positions before which values are missing
 
+    @property
+    def left_from(self) -> int:
+        """Returns the position from which fewer than half of the runs are left; the number of points if there is none."""
+        at = len(self.n)
+        while at and 2 * self.n[at - 1] < self.full:
+            at -= 1
+        return at or len(self.n)
+
     def stretches(self) -> Iterator[tuple[int, int, bool]]:
-        """Returns (first, end, whether runs are missing) for connected parts; one with missing runs begins where the last ends."""
-        first = 0
+        """Returns (first, end, whether runs are missing) for connected parts; one with missing runs begins where the last ends.
+
+        A mean over fewer than half of the runs does not continue that of more: a loss that lost its diverged runs would recover.
+        """
+        first, breaks = 0, {*self.gaps, self.left_from}
         for i in range(1, len(self.x) + 1):
-            over = i == len(self.x) or i in self.gaps
+            over = i == len(self.x) or i in breaks
             changes = not over and (self.n[i] < self.full) != (self.n[i - 1] < self.full)
             if over or changes:
                 fewer = self.n[i - 1] < self.full
-                start = first - 1 if first and first not in self.gaps and fewer else first
+                start = first - 1 if first and first not in breaks and fewer else first
                 yield start, i + (changes and fewer), fewer
                 first = i
 
 
+class Standing(Struct, frozen=True):
+    """A line's value by the reading of the ranking: the mean over ``n`` runs."""
+
+    label: str
+    mean: float
+    n: int
+
+
 class Groups(Struct, frozen=True):
-    """The lines to draw; ``named`` in the order of the legend. ``count_text``: number and kind of lines, for the title."""
+    """The lines to draw; ``named`` in the order of the legend. ``count_text``: number and kind of lines, for the title.
+
+    ``standings``: metric -> its lines as the ranking orders them, best first; without metrics that have no goal.
+    """
 
     lines: list[CurveLine]
     named: list[str]
@@ -75,6 +107,7 @@ class Groups(Struct, frozen=True):
     line_kind: str
     notes: list[str]
     basis: Basis
+    standings: Mapping[str, list[Standing]] = {}
 
 
 class Member(Struct, frozen=True):
@@ -101,15 +134,17 @@ def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric])
     if ask.group == "" and not ask.hparams and groups.height and int(groups["n_runs"].max()) == 1:  # pyright: ignore[reportArgumentType]
         return single_lines(db, ask, metrics)
     columns = [c for c in groups.columns if c not in (*MEAN_CURVE_COLUMNS, "n_runs", "first_end", "last_end")]
-    order = _order(db, ask, metrics[0], answer, columns, keys)
+    ranked = {m.name: _ranked(db, ask, m, keys) for m in metrics if keys and m.goal != "unknown"}
+    order = _order(metrics[0], answer, columns, ranked.get(metrics[0].name))
     members = _labelled(db, answer, columns, keys, order, runs)
+    label_of = {row: member.label for row, member in zip(order, members, strict=True)} if columns else {}
     chosen, named = _chosen([m.label for m in members], ask)
     lines = mean_lines(answer, {m.group: m for m in members if m.label in chosen})
     head = ", ".join(short_names([names_of(db).hparam(k) for k in keys])) if len(keys) <= 3 else "group"
     what = f"{count_of(len(members), 'group')}{by_hparams(keys, names_of(db))}" if keys else "all runs"
     own = groups.filter(pl.col("group").is_in([m.group for m in members])).unique("group")
     used = sum(own["n_runs"].to_list())
-    notes = _notes(lines, len(members), len(chosen), len(named), answer, ask)
+    notes = _notes(lines, len(members), len(chosen), len(named), answer, ask, _by(metrics[0], ask) if ranked else "")
     if lacking := runs.height - sum(len(m.runs) for m in members):
         notes.append(
             f"{count_of(lacking, 'run')} without these hyperparameters {verb(lacking, 'is', 'are')} not drawn."
@@ -122,6 +157,7 @@ def grouped_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric])
         "group",
         notes,
         answer.basis,
+        {m: _standings(table, label_of, _group_columns(table)) for m, table in ranked.items()},
     )
 
 
@@ -149,7 +185,8 @@ def _group_means(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric], 
 def single_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) -> Groups:
     """Returns lines of single runs."""
     runs = db.view(ask.runs, ask.where).runs
-    order = _run_order(db, ask, metrics[0], runs)
+    ranked = {m.name: _ranked_runs(db, ask, m) for m in metrics if m.goal != "unknown"}
+    order = _run_order(ranked.get(metrics[0].name), runs)
     labels = dict(zip(order, run_labels(order, 40), strict=True))
     chosen, named = _chosen(list(labels.values()), ask)
     ids = [run for run, label in labels.items() if label in chosen]
@@ -163,8 +200,12 @@ def single_lines(db: ExperimentDB, ask: PlotRequest, metrics: Sequence[Metric]) 
         answer = db.scan_curves(names, runs=ids, max_points=most, **along).whole()
         lines = _raw_lines(answer, labels)
     what = count_of(answer.basis.runs_used if len(ids) == len(order) else len(order), "run")
-    notes = _notes(lines, len(order), len(chosen), len(named), answer, ask)
-    return Groups(lines, named, what, _legend(metrics[0], "run"), "run", notes, answer.basis)
+    notes = _notes(lines, len(order), len(chosen), len(named), answer, ask, _by(metrics[0], ask))
+    standings = {
+        m: _standings(table, {(run,): label for run, label in labels.items()}, ["run_id"])
+        for m, table in ranked.items()
+    }
+    return Groups(lines, named, what, _legend(metrics[0], "run"), "run", notes, answer.basis, standings)
 
 
 def mean_lines(answer: Answer, members: Mapping[int, Member]) -> list[CurveLine]:
@@ -208,8 +249,32 @@ def _raw_lines(answer: Answer, labels: Mapping[str, str]) -> list[CurveLine]:
     return lines
 
 
+def _ranked(db: ExperimentDB, ask: PlotRequest, metric: Metric, keys: Sequence[str]) -> pl.DataFrame:
+    """Returns the ranking of the groups."""
+    return db.rank(
+        metric.name, goal=ask.goal, reduce=ask.reading, hparams=keys, runs=ask.runs, where=ask.where, reviewed=False
+    ).table
+
+
+def _ranked_runs(db: ExperimentDB, ask: PlotRequest, metric: Metric) -> pl.DataFrame:
+    """Returns the ranking of the single runs."""
+    return db.rank(
+        metric.name, goal=ask.goal, reduce=ask.reading, by="run", runs=ask.runs, where=ask.where, reviewed=False
+    ).table
+
+
+def _standings(ranked: pl.DataFrame, label_of: Mapping[tuple[Any, ...], str], columns: Sequence[str]) -> list[Standing]:
+    """Returns the lines that have a value, best first; ``columns`` identify a line."""
+    rows = ranked.drop_nulls("mean").select("mean", "n", *columns).rows()
+    return [Standing(label_of[tuple(key)], mean, n) for mean, n, *key in rows if tuple(key) in label_of]
+
+
+def _group_columns(ranked: pl.DataFrame) -> list[str]:
+    return [c for c in ranked.columns if c not in RANK_COLUMNS]
+
+
 def _order(
-    db: ExperimentDB, ask: PlotRequest, metric: Metric, answer: Answer, columns: Sequence[str], keys: Sequence[str]
+    metric: Metric, answer: Answer, columns: Sequence[str], ranked: pl.DataFrame | None
 ) -> list[tuple[Any, ...]]:
     """Returns the groups (values of their columns), best first; groups that cannot be ranked last."""
     everyone = answer.tables["groups"].select(columns).unique(maintain_order=True).rows() if columns else [()]
@@ -218,9 +283,8 @@ def _order(
     ]  # without a config: no group
     if not columns:
         return everyone
-    if metric.goal != "unknown":
-        ranked = db.rank(metric.name, goal=ask.goal, hparams=keys, runs=ask.runs, where=ask.where, reviewed=False).table
-        ranking = ranked.select([c for c in ranked.columns if c not in RANK_COLUMNS]).rows()
+    if ranked is not None:
+        ranking = ranked.select(_group_columns(ranked)).rows()
     else:
         last = answer.table.filter(pl.col("metric") == metric.name).group_by(columns, maintain_order=True).last()
         ranking = last.sort("mean", descending=True).select(columns).rows()
@@ -255,12 +319,11 @@ def _labelled(
     ]
 
 
-def _run_order(db: ExperimentDB, ask: PlotRequest, metric: Metric, runs: pl.DataFrame) -> list[str]:
+def _run_order(ranked_runs: pl.DataFrame | None, runs: pl.DataFrame) -> list[str]:
     """Returns run ids, best first; runs without a value last."""
     everyone: list[str] = runs["run_id"].to_list()
-    if metric.goal == "unknown":
+    if ranked_runs is None:
         return everyone
-    ranked_runs = db.rank(metric.name, goal=ask.goal, by="run", runs=ask.runs, where=ask.where).table
     ranked_ids: list[str] = ranked_runs["run_id"].to_list()
     ranked = set(ranked_ids)
     return [*ranked_ids, *(run for run in everyone if run not in ranked)]
@@ -283,21 +346,33 @@ def _chosen(labels: Sequence[str], ask: PlotRequest) -> tuple[set[str], list[str
     return {*named, *(rest[int(i * every)] for i in range(min(len(rest), room)))}, named
 
 
+def missing_words(lines: Sequence[CurveLine]) -> str:
+    """Returns what dashes mean, for a note; nothing if no line has them."""
+    dashed = any(fewer for line in lines for _, _, fewer in line.stretches())
+    few = any(line.left_from < len(line.n) for line in lines)
+    return "; dashed: runs of the group are missing there" * dashed + ", begun again: fewer than half are left" * few
+
+
+def _by(metric: Metric, ask: PlotRequest) -> str:
+    """Returns what decides the order of the lines, in words; nothing if no value is better than another."""
+    return f"{metric.shown}, {reading_of(metric, ask.reading)} of each run" if metric.goal != "unknown" else ""
+
+
 def _legend(metric: Metric, head: str) -> str:
     return f"{head}{BEST_FIRST}" if metric.goal != "unknown" else head
 
 
 def _notes(
-    lines: Sequence[CurveLine], total: int, drawn: int, named: int, answer: Answer, ask: PlotRequest
+    lines: Sequence[CurveLine], total: int, drawn: int, named: int, answer: Answer, ask: PlotRequest, by: str
 ) -> list[str]:
     bands = any(low is not None for line in lines for low in line.low)
-    thinner = any(fewer for line in lines for _, _, fewer in line.stretches())
+    mean = f"Mean over runs{', band: 95 % interval' * bands}{missing_words(lines)}"
     grey, (best, worst) = drawn - named, _colours(ask)
+    order = f"best first by {by}" if by and total > 1 else ""
+    colours = f"in colour: the {best} best and the {worst} worst; grey: {grey} other{'s' * (grey > 1)}" if grey else ""
     return [
-        ("Mean over runs, band: 95 % interval" + ("; dashed: runs of the group are missing there." if thinner else "."))
-        if bands
-        else "",
-        f"In colour: the {best} best and the {worst} worst; grey: {grey} other{'s' * (grey > 1)}." if grey else "",
+        f"{mean}." if bands or missing_words(lines) else "",
+        f"{first[0].upper()}{first[1:]}." if (first := "; ".join(filter(None, (order, colours)))) else "",
         f"{drawn} of {total} are drawn." if drawn < total else "",
         f"Smoothed: moving average of weight {ask.smooth:g}, bias corrected; faint: as logged." if ask.smooth else "",
         f"{answer.basis.sampling[0].upper()}{answer.basis.sampling[1:]}." if answer.basis.sampling else "",

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.curve_events import CurveEvent, events_of, placed_events
-from sweeplens.charts.curve_groups import CurveLine, Groups, grouped_lines, single_lines
+from sweeplens.charts.curve_groups import CurveLine, Groups, Standing, grouped_lines, single_lines
 from sweeplens.charts.labels import listed_names, number, printed
-from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of
+from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, reading_of
 from sweeplens.charts.scales import ValueRange, is_log, range_with_intervals, time_axis, value_range
 from sweeplens.charts.smoothing import moving_average
 from sweeplens.charts.vega import (
@@ -68,7 +68,7 @@ def curves(db: ExperimentDB, ask: PlotRequest) -> Chart:
     marked = {printed(event.run): event.run for event in events}
     spec = _spec(db, ask, drawn, groups, events) | named_runs((single | marked).items())
     title = " ".join(spec["title"]["text"])
-    return Chart("curves", title, _caption(drawn, groups, events), spec, groups.basis)
+    return Chart("curves", title, _caption(ask, drawn, groups, events), spec, groups.basis)
 
 
 def _spec(
@@ -122,7 +122,12 @@ def panel_layers(
         layer(
             {**line, "style": "rest-line", "strokeWidth": 1, "opacity": 0.7},
             _rows(unnamed, ask.smooth),
-            {**base, "tooltip": tooltip_fields},
+            {**base, "tooltip": tooltip_fields, "strokeDash": _DASHED},
+        ),
+        layer(
+            {"type": "point", "filled": True, "style": "rest", "size": 20, "clip": True},
+            _isolated_points(unnamed),
+            {"x": x, "y": y, "tooltip": tooltip_fields},
         ),
         *_band_layers(named, values, {**base, "color": colour}, log=log, is_crowded=bool(unnamed)),
         layer(
@@ -136,8 +141,11 @@ def panel_layers(
         ),
         _event_layer(ask, placed_events(events, lines, metric), events, {"x": x, "y": y}),
     ]
-    hidden = _hidden_bands(named, values, log=log) if unnamed else ""
-    return [part for part in layers if part["data"]["values"]], f"{_beyond_note(within)} {hidden}".strip()
+    wide = _wide_bands(named, values, log=log) if unnamed else []
+    hidden = f"Without its band, which covers half the chart: {', '.join(line.label for line in wide)}." if wide else ""
+    cut = _cut_bands([line for line in named if line not in wide], within, log=log)
+    notes = [_beyond_note(within), hidden, f"Bands that go further than drawn: {listed_names(cut)}." if cut else ""]
+    return [part for part in layers if part["data"]["values"]], " ".join(filter(None, notes))
 
 
 def _band_layers(
@@ -157,10 +165,21 @@ def _band_layers(
     ]
 
 
-def _hidden_bands(lines: Sequence[CurveLine], values: Sequence[float], *, log: bool) -> str:
-    """Returns a note about the wide bands that a crowded chart leaves out."""
-    wide = [line.label for line in _wide_bands(lines, values, log=log)]
-    return f"Without its band, which covers half the chart: {', '.join(wide)}." if wide else ""
+def _cut_bands(lines: Sequence[CurveLine], within: ValueRange | None, *, log: bool) -> list[str]:
+    """Returns the labels of lines whose band goes beyond the axis, or is cut above 0 on a logarithmic one."""
+    lowest, highest = (within.low, within.high) if within else (-math.inf, math.inf)
+    return [
+        line.label
+        for line in lines
+        for least in [max(lowest, _floor(line)) if log else lowest]
+        if any(low is not None and low < least for low in line.low)
+        or any(high is not None and high > highest for high in line.high)
+    ]
+
+
+def _floor(line: CurveLine) -> float:
+    """Returns where a band ends on a logarithmic axis: half the least value drawn."""
+    return min(line.y, default=0.0) / 2
 
 
 def _event_layer(ask: PlotRequest, marks: list[Row], events: Sequence[CurveEvent], xy: Spec) -> Spec:
@@ -238,7 +257,7 @@ def _rows(lines: Sequence[CurveLine], smooth: float) -> list[Row]:
     """Returns the points of lines in connected parts: a new part begins where values or runs are missing."""
     rows: list[Row] = []
     for number_of, line in enumerate(lines):
-        ys = moving_average(line.y, smooth, line.points) if smooth else line.y
+        ys = _smoothed(line, smooth) if smooth else line.y
         for part, (first, last, fewer) in enumerate(line.stretches()):
             rows += [
                 {
@@ -252,6 +271,13 @@ def _rows(lines: Sequence[CurveLine], smooth: float) -> list[Row]:
                 for i in range(first, last)
             ]
     return rows
+
+
+def _smoothed(line: CurveLine, weight: float) -> list[float]:
+    """Returns the moving average; it begins again where fewer than half of the runs are left."""
+    cut = line.left_from
+    parts = ((line.y[:cut], line.points[:cut]), (line.y[cut:], line.points[cut:]))
+    return [y for ys, points in parts for y in moving_average(ys, weight, points)]
 
 
 def _isolated_points(lines: Sequence[CurveLine]) -> list[Row]:
@@ -268,7 +294,7 @@ def _band_rows(lines: Sequence[CurveLine], *, log: bool) -> list[Row]:
     """Returns the bands, in parts; on a logarithmic axis, a bound of 0 or less becomes the least value drawn."""
     rows: list[Row] = []
     for number_of, line in enumerate(lines):
-        floor = min(line.y, default=0.0) / 2 if log else None
+        floor = _floor(line) if log else None
         for i, (low, high) in enumerate(zip(line.low, line.high, strict=True)):
             if low is not None and high is not None:
                 shown = max(low, floor) if floor is not None else low
@@ -298,18 +324,25 @@ def _event_notes(ask: PlotRequest, events: Sequence[CurveEvent]) -> list[str]:
     return [f"{count_of(left, 'finding')} more not marked."] if left else []
 
 
-def _caption(metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]) -> str:
+def _standings(metric: Metric, groups: Groups) -> list[Standing]:
+    """Returns the lines as the ranking orders them; without a ranking by the value where a curve ends, highest first."""
+    ranked = groups.standings.get(metric.name)
+    ends = [Standing(c.label, c.y[-1], c.n[-1]) for c in groups.lines if c.metric == metric.name and c.y]
+    return ranked or sorted(ends, key=lambda e: e.mean, reverse=metric.goal != "lower")
+
+
+def _caption(ask: PlotRequest, metrics: Sequence[Metric], groups: Groups, events: Sequence[CurveEvent]) -> str:
     parts = [f"{', '.join(m.shown for m in metrics)}: {groups.count_text}."]
     for metric in metrics:
-        ends = [(line.label, line.y[-1], line.n[-1]) for line in groups.lines if line.metric == metric.name and line.y]
-        if not ends:
+        ordered = _standings(metric, groups)
+        if not ordered:
             continue
-        ends.sort(key=lambda e: e[1], reverse=metric.goal != "lower")
-        first, last = ends[0], ends[-1]
+        first, last = ordered[0], ordered[-1]
         word = ("Best", "Worst") if metric.goal != "unknown" else ("Highest", "Lowest")
-        of = f" (mean of {count_of(first[2], 'run')})" if groups.line_kind == "group" else ""
-        parts.append(f"{word[0]} {metric.shown} where a curve ends: {number(first[1])}{of} of {first[0]}.")
-        parts += [f"{word[1]}: {number(last[1])} of {last[0]}."] if len(ends) > 1 else []
+        of = f" (mean of {count_of(first.n, 'run')})" if groups.line_kind == "group" else ""
+        by = f"({reading_of(metric, ask.reading)})" if groups.standings.get(metric.name) else "where a curve ends"
+        parts.append(f"{word[0]} {metric.shown} {by}: {number(first.mean)}{of} of {first.label}.")
+        parts += [f"{word[1]}: {number(last.mean)} of {last.label}."] if len(ordered) > 1 else []
     kinds: dict[str, list[str]] = {}
     for event in events:
         kinds.setdefault(event.finding, []).append(event.run)

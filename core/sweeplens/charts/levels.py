@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.level_comparison import levels_of_hparam
 from sweeplens.charts.chart import Chart, Spec
-from sweeplens.charts.curve_groups import CurveLine, Groups, Member, mean_lines, points_each
+from sweeplens.charts.curve_groups import CurveLine, Groups, Member, mean_lines, missing_words, points_each
 from sweeplens.charts.curves import panel_layers
 from sweeplens.charts.effect_panel import STRATA_NOTE, effect_rows, effects_panel, is_clear, said_notes, stratum_rows
 from sweeplens.charts.labels import distinct, listed_names, number, printed
@@ -61,7 +61,8 @@ def level_comparison(db: ExperimentDB, ask: PlotRequest) -> Chart:
         metric,
         effects_panel(rows, strata, groups.named, _size(ask), axis, row_title="level", legend=False),
         groups,
-        title_lines(title, notes, ask.width),
+        title,
+        notes,
     )
     return Chart("comparison", title, _caption(metric, records, label_of, base, said_notes(answer)), spec, answer.basis)
 
@@ -83,7 +84,12 @@ def _curves(
         curves = db.mean_curves([metric.name], by="all", runs=levels[level], x=ask.x or "step", max_points=most)
         lines += mean_lines(curves, {0: Member(0, label_of[level], levels[level])})
     bands = any(low is not None for line in lines for low in line.low)
-    note = f"Curves of {metric.shown}: mean over runs, band 95 % interval." if bands else ""
+    band = ", band 95 % interval" * bands
+    note = (
+        f"Curves of {metric.shown}: mean over runs{band}{missing_words(lines)}."
+        if bands or missing_words(lines)
+        else ""
+    )
     named = [label_of[level] for level in order][:CATEGORIES]
     return Groups(lines, named, "", "", "level", [note], basis)
 
@@ -94,12 +100,21 @@ def _size(ask: PlotRequest) -> tuple[int, int]:
     return width, max(90, (ask.height - 130) // (2 if ask.narrow else 1) - 70)
 
 
-def _spec(db: ExperimentDB, ask: PlotRequest, metric: Metric, effects: Spec, groups: Groups, title: Spec) -> Spec:
+def _spec(
+    db: ExperimentDB,
+    ask: PlotRequest,
+    metric: Metric,
+    effects: Spec,
+    groups: Groups,
+    title: str,
+    notes: Sequence[str],
+) -> Spec:
     width, height = _size(ask)
-    layers, _ = panel_layers(db, replace(ask, width=min(ask.width, 590)), metric, groups, [])  # legend below
+    layers, beyond = panel_layers(db, replace(ask, width=min(ask.width, 590)), metric, groups, [])  # legend below
     curves: Spec = {"width": width, "height": height, "layer": layers}
     side_by_side = "vconcat" if ask.narrow else "hconcat"
-    return {"title": title, side_by_side: [effects, curves], "resolve": {"scale": {"color": "independent"}}}
+    head = title_lines(title, [*notes, beyond], ask.width)
+    return {"title": head, side_by_side: [effects, curves], "resolve": {"scale": {"color": "independent"}}}
 
 
 def _caption(metric: Metric, records: Sequence[Row], label_of: dict[str, str], base: str, notes: Sequence[str]) -> str:

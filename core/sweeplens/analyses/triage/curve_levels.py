@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 
 from sweeplens.analyses.triage.context import ROBUST
 
@@ -15,10 +16,23 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["block_of", "blocks", "earlier_excursion", "hinge", "median", "noise", "smooth", "spread", "tail_level"]
+__all__ = [
+    "TurnFit",
+    "block_of",
+    "blocks",
+    "earlier_excursion",
+    "median",
+    "noise",
+    "smooth",
+    "spread",
+    "tail_level",
+    "turn_of",
+]
 
 _BLOCKS, _FEWEST_IN_BLOCKS = 10, 20
-_SMALL = 1024  # numbers in a matrix that is kept for the next curve of the same length
+_SMALL = 1024  # numbers in a matrix of windows that is kept for the next curve of the same length
+_MOST_PLACES = 60  # of a turn that are tried
+_CHI_SQUARED = 3.84
 _TAIL = 50  # the last level is the median of this part of the points, and at least of three
 
 
@@ -103,22 +117,33 @@ def earlier_excursion(v: Floats, until: int) -> float:
     return float((part - np.minimum.accumulate(part)).max())
 
 
-def hinge(v: Floats, low: int, high: int) -> int:
-    """Returns the point between ``low`` and ``high`` at which two connected straight lines fit the values best."""
-    lines = _short_lines if len(v) ** 2 <= _SMALL else _bent_lines
-    places, design, square = lines(len(v), low, max(high, low))
-    fits = np.linalg.solve(square, (design.transpose(0, 2, 1) @ v)[:, :, None])
-    left = v - (design @ fits)[:, :, 0]
-    return int(places[(left**2).sum(axis=1).argmin()])
+class TurnFit(Struct, frozen=True):
+    """``at``: where a fitted curve turns; ``is_plausible``: whether the fit is as good if it turns at the asked place instead."""
+
+    at: int
+    is_plausible: bool
 
 
-def _bent_lines(n: int, low: int, high: int) -> tuple[Ints, Floats, Floats]:
-    """Returns the places where two lines may meet, and for each the matrix of the least squares and its square."""
-    few = high - low < 60
-    places = np.arange(low, high + 1) if few else np.unique(np.linspace(low, high, 60).astype(np.int64))
-    bend = np.arange(n, dtype=np.float64) - places[:, None]
-    design = np.stack([np.ones_like(bend), np.minimum(bend, 0), np.maximum(bend, 0)], axis=2)
-    return places, design, design.transpose(0, 2, 1) @ design + 1e-9 * np.eye(3)
+def turn_of(v: Floats, low: int, high: int, asked: int) -> TurnFit:
+    """Returns the point between ``low`` and ``high`` at which a parabola and then a straight line, connected, fit best.
+
+    The parabola follows curves whose fall slows down before they turn. The asked place is plausible unless the squares that are
+    left exceed those of the best fit by the 95 % limit of chi-squared with one degree of freedom.
+    """
+    high = max(high, low)
+    places = np.unique(np.linspace(low, high, min(high - low + 1, _MOST_PLACES)).astype(np.int64))
+    inside = 0 < asked < len(v) - 1
+    left = _squares_left(v, np.append(places, asked) if inside else places)
+    best = int(left[: len(places)].argmin())
+    noise = left[best] / max(len(v) - 5, 1)
+    return TurnFit(int(places[best]), bool(inside and left[-1] - left[best] <= _CHI_SQUARED * noise))
 
 
-_short_lines = lru_cache(maxsize=256)(_bent_lines)  # many runs have short curves of one length
+def _squares_left(v: Floats, places: NDArray[np.int64]) -> Floats:
+    """Returns the sum of squares that the fit leaves, for each place of the turn."""
+    bend = (np.arange(len(v), dtype=np.float64) - places[:, None]) / len(v)
+    before = np.minimum(bend, 0)
+    design = np.stack([np.ones_like(bend), before, before**2, np.maximum(bend, 0)], axis=2)
+    turned = design.transpose(0, 2, 1)
+    fits = np.linalg.solve(turned @ design + 1e-12 * np.eye(4), (turned @ v)[:, :, None])
+    return ((v - (design @ fits)[:, :, 0]) ** 2).sum(axis=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sweeplens.analyses.triage.context import Curve, DetectionContext, Finding, number
-from sweeplens.analyses.triage.curve_levels import blocks, earlier_excursion, hinge, median, noise, smooth
+from sweeplens.analyses.triage.curve_levels import blocks, earlier_excursion, median, noise, smooth, turn_of
 from sweeplens.analyses.triage.pairs import is_validation, train_of
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ def overfit(context: DetectionContext) -> Iterator[Finding]:
     The median of its last tenth is ``overfit_rise`` (of its best) worse than the best, by three times the noise from point to
     point, or 3 % worse by six times the noise; and twice of any excursion that it came back from; one row a run. medium: the rise
     is a quarter or more, or 8 % over a quarter of the points. low: less.
+
+    The step is where the rise begins: where a parabola and a line, fitted about the lowest level, meet, or the best point if it
+    comes later and the fit is as good there.
     """
     twins = train_of(context.series["metric"].unique().to_list())
     worst: dict[str, tuple[float, Finding]] = {}
@@ -61,11 +64,7 @@ def _overfitted(val: Curve, train: Curve | None, least: float) -> tuple[float, F
         return None
     lasting = len(val.worse) - at >= _LASTING * len(val.worse) and rise >= _SMALL
     severity = "medium" if rise >= _GRAVE or lasting else "low"
-    top = int(val.worse.argmin())
-    text = (
-        f"best {number(val.values[top])} at step {val.steps[top]}, last {number(val.values[-1])} at {val.steps[-1]} "
-        f"({rise:+.0%} by medians), {beside}"
-    )
+    text = f"{_best(val, at)}, last {number(val.values[-1])} at {val.steps[-1]} ({rise:+.0%} by medians), {beside}"
     return rise, Finding(val.run_id, "overfit", severity, val.metric, int(val.steps[at]), text)
 
 
@@ -79,13 +78,29 @@ def _lowest(worse: Floats) -> int:
 
 
 def _onset(worse: Floats, lowest: int) -> int:
-    """Returns where the curve turns: the hinge of two lines about its lowest point."""
-    reach = min(max(len(worse) // 4, 4), 150)
+    """Returns where the rise begins: where a fitted curve turns, or the best point after it if the curve may turn there as well."""
+    best, reach = int(worse.argmin()), min(max(len(worse) // 4, 4), 150)
     first, last = max(lowest - reach, 0), min(lowest + reach, len(worse))
     if last - first < 8:
-        return lowest
+        return best if lowest < best <= lowest + 1 else lowest
     near = max(reach // 2, 2)
-    return first + hinge(worse[first:last], max(lowest - near - first, 1), min(lowest + near - first, last - first - 2))
+    low, high = max(lowest - near - first, 1), min(lowest + near - first, last - first - 2)
+    turn = turn_of(worse[first:last], low, high, best - first)
+    at = first + turn.at
+    return best if at < best and (turn.is_plausible or best == at + 1) else at
+
+
+def _best(val: Curve, at: int) -> str:
+    """Returns the best value before the rise in words; a single better value after it is called so."""
+    top = int(val.worse.argmin())
+    single = f"{number(val.values[top])} at step {val.steps[top]}"
+    if top <= at:
+        return f"best {single}"
+    near = val.values[max(at - 2, 0) : at + 3]
+    return (
+        f"best level {number(median(near))} at step {val.steps[at]} (median of {len(near)} points; the better {single} "
+        "is within the noise of the rise)"
+    )
 
 
 def _training(train: Curve | None, onset: int) -> str | None:

@@ -17,7 +17,7 @@ _LEAST = 40  # points; in fewer, noise decides where a plateau begins
 
 def plateau(context: DetectionContext) -> Iterator[Finding]:
     """low: the first main metric of a run, of forty points or more, came so close to its last level (within the noise, or
-    2 % of what was learned and of its size) that it brought nothing better over the last ``plateau_share`` of the points.
+    2 % of what was learned and of its size) that it brought nothing clearly better over the last ``plateau_share`` of the points.
 
     Not where a later value is clearly better (by more than that, and by four times the noise), where it ends exactly at its best,
     at a perfect score (a loss of 0; 1 or 100 of what should be high), nor for losses that pass zero, which go up and down as their
@@ -29,7 +29,8 @@ def plateau(context: DetectionContext) -> Iterator[Finding]:
             continue
         text = (
             f"{number(curve.values[0])} at step {curve.steps[0]}, {number(curve.values[at])} at {curve.steps[at]}, "
-            f"{number(curve.values[-1])} at {curve.steps[-1]}: nothing better over {1 - at / len(curve.worse):.0%} of the points"
+            f"{number(curve.values[-1])} at {curve.steps[-1]}: "
+            f"nothing clearly better over {1 - at / len(curve.worse):.0%} of the points"
         )
         yield Finding(curve.run_id, "plateau", "low", curve.metric, int(curve.steps[at]), text)
 
