@@ -26,6 +26,7 @@ from sweeplens.frames.unquoted_names import UnquotedName, spelled_at, unquoted_n
 __all__ = ["condition_mask", "empty_reason"]
 
 _SHOWN_VALUES = 8
+_SHOWN = 80  # characters of a value
 _SCHEMA_HINT = "experiments://schema lists all columns of conditions."
 
 
@@ -75,7 +76,7 @@ def _existing_values(part: ConditionNode, table: pl.DataFrame) -> str:
     if kind_of(values.dtype) == "text":
         counts = values.cast(pl.String).rename("value").value_counts(sort=False)
         common = counts.sort("count", "value", descending=[True, False]).head(_SHOWN_VALUES)
-        shown = ", ".join(f"{value[:80]!r} ({n})" for value, n in common.iter_rows())
+        shown = ", ".join(f"{value[:_SHOWN]!r} ({n})" for value, n in common.iter_rows())
         known = list(STATUSES) if name == "status" else counts["value"].to_list()
         near = [v for wanted in _texts(part) if wanted not in known for v in nearest(wanted, known, meaning=name, n=1)]
         meant = f" Nearest: {', '.join(map(repr, dict.fromkeys(near)))}." if near else ""
@@ -116,6 +117,9 @@ def _mask(text: str, tree: ConditionNode, known: _KnownColumns) -> pl.Series:
     try:
         searches = TextSearches(known.table.with_columns(texts))
         built = ExpressionBuilder(text, searches, lambda node: _unknown_column(node, text, known)).build(tree)
+        if built.kind != "bool" and isinstance(tree, ColumnNode):
+            reason = f"Condition {source_of(text, tree)!r} is not true or false for each run: use a comparison"
+            raise QuotesError.corrects(reason, text, _compared(source_of(text, tree), known.table[tree.name]))
         if built.kind != "bool":
             raise InputError(
                 f"Condition {source_of(text, tree)!r} is not true or false for each run: "
@@ -126,6 +130,15 @@ def _mask(text: str, tree: ConditionNode, known: _KnownColumns) -> pl.Series:
         reason = str(error).splitlines()[0]
         raise InputError(f"Condition {text[:200]!r} cannot be used: {reason}.") from error
     return mask.fill_null(value=False)
+
+
+def _compared(column: str, values: pl.Series) -> str:
+    """Returns a column with a comparison to the first of its values."""
+    first = next(iter(values.drop_nulls().head(1).to_list()), None)
+    if kind_of(values.dtype) == "text" and first is not None:
+        value = str(first)[:_SHOWN].replace("'", "''")
+        return f"{column} = '{value}'"
+    return f"{column} > {first}" if kind_of(values.dtype) == "number" else f"{column} IS NOT NULL"
 
 
 def _unknown_column(node: ColumnNode, text: str, known: _KnownColumns) -> UnknownNameError:
