@@ -120,6 +120,7 @@ def test_calls_of_tools_become_commands(text: str, shown: str) -> None:
         (["ls", "DIR", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
         (["ls", "DIR", "--where", "val/acc>0.5 and optim.lr>0"], """--where '"val/acc.last">0.5 and "optim.lr">0'"""),
         (["compare", "optim.lr = 0.1", "optim.lr=0.01", "DIR"], """'"optim.lr" = 0.1'"""),
+        (["sql", "SELECT optim.lr FROM runs", "DIR"], """'SELECT "optim.lr" FROM runs'"""),
         (["call", "list_runs", "where=optim.lr > 0.01", "--root", "DIR"], """'where="optim.lr" > 0.01'"""),
         (["plot", "curves", "DIR", "-o", "x.json", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
         (["report", "DIR", "-o", "x.html", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
@@ -131,7 +132,7 @@ def test_a_name_without_quotes_is_answered_with_words_that_a_shell_takes(
     typed = [str(sweep) if word == "DIR" else word for word in words]
     wrong = run(*typed, folder=tmp_path)
     assert wrong.returncode == 2
-    assert wrong.stderr.rstrip().endswith(f"Write: {pasted}")
+    assert wrong.stderr.rstrip().endswith(f" Write: {pasted}")
     mended = shlex.split(pasted)[-1]
     first = next(i for i, word in enumerate(typed) if ("optim.lr" in word))
     again = [
@@ -149,7 +150,7 @@ def test_a_name_without_quotes_is_answered_with_words_that_a_shell_takes(
     [
         (["ls", "DIR", "--where", "status = finished"], """--where "status = 'finished'\""""),
         (["ls", "DIR", "--where", "'optim.lr' > 0.1"], """--where '"optim.lr" > 0.01'"""),
-        (["sql", "SELECT optim.lr FROM runs", "DIR"], """'SELECT "optim.lr" FROM runs'"""),
+        (["sql", "SELECT optim.lrr FROM runs", "DIR"], """'SELECT "optim.lr" FROM runs'"""),
     ],
 )
 def test_advice_about_quotes_comes_with_quotes_for_the_shell(sweep: Path, words: list[str], example: str) -> None:

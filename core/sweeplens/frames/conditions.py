@@ -9,8 +9,7 @@ times and lists are never compared with each other; the error gives the kind of 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 from msgspec import Struct
@@ -20,12 +19,14 @@ from sweeplens.errors import InputError, QuotesError, UnknownNameError, nearest
 from sweeplens.frames.condition_expressions import ExpressionBuilder, kind_of, source_of
 from sweeplens.frames.condition_text import ColumnNode, ConditionNode, LiteralNode, OperationNode, parse_condition
 from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumns, near_columns, with_run_columns
-from sweeplens.frames.schemas import SERIES_STATS, STATUSES
+from sweeplens.frames.schemas import STATUSES
 from sweeplens.frames.text_searches import TextSearches, evaluated
+from sweeplens.frames.unquoted_names import UnquotedName, spelled_at, unquoted_names, with_quotes
 
 __all__ = ["condition_mask", "empty_reason"]
 
 _SHOWN_VALUES = 8
+_SHOWN = 80  # characters of a value
 _SCHEMA_HINT = "experiments://schema lists all columns of conditions."
 
 
@@ -75,7 +76,7 @@ def _existing_values(part: ConditionNode, table: pl.DataFrame) -> str:
     if kind_of(values.dtype) == "text":
         counts = values.cast(pl.String).rename("value").value_counts(sort=False)
         common = counts.sort("count", "value", descending=[True, False]).head(_SHOWN_VALUES)
-        shown = ", ".join(f"{value[:80]!r} ({n})" for value, n in common.iter_rows())
+        shown = ", ".join(f"{value[:_SHOWN]!r} ({n})" for value, n in common.iter_rows())
         known = list(STATUSES) if name == "status" else counts["value"].to_list()
         near = [v for wanted in _texts(part) if wanted not in known for v in nearest(wanted, known, meaning=name, n=1)]
         meant = f" Nearest: {', '.join(map(repr, dict.fromkeys(near)))}." if near else ""
@@ -116,6 +117,9 @@ def _mask(text: str, tree: ConditionNode, known: _KnownColumns) -> pl.Series:
     try:
         searches = TextSearches(known.table.with_columns(texts))
         built = ExpressionBuilder(text, searches, lambda node: _unknown_column(node, text, known)).build(tree)
+        if built.kind != "bool" and isinstance(tree, ColumnNode):
+            reason = f"Condition {source_of(text, tree)!r} is not true or false for each run: use a comparison"
+            raise QuotesError.corrects(reason, text, _compared(source_of(text, tree), known.table[tree.name]))
         if built.kind != "bool":
             raise InputError(
                 f"Condition {source_of(text, tree)!r} is not true or false for each run: "
@@ -128,60 +132,54 @@ def _mask(text: str, tree: ConditionNode, known: _KnownColumns) -> pl.Series:
     return mask.fill_null(value=False)
 
 
+def _compared(column: str, values: pl.Series) -> str:
+    """Returns a column with a comparison to the first of its values."""
+    first = next(iter(values.drop_nulls().head(1).to_list()), None)
+    if kind_of(values.dtype) == "text" and first is not None:
+        value = str(first)[:_SHOWN].replace("'", "''")
+        return f"{column} = '{value}'"
+    return f"{column} > {first}" if kind_of(values.dtype) == "number" else f"{column} IS NOT NULL"
+
+
 def _unknown_column(node: ColumnNode, text: str, known: _KnownColumns) -> UnknownNameError:
     """Returns the error for an unknown column, with what was probably meant."""
     name, runs, series = node.name, known.runs, known.series
     metrics: list[str] = series["metric"].unique().sort().to_list()
+    found = unquoted_names(text, runs.columns, metrics)
     if name in metrics:
-        return UnknownNameError(
-            f'No column {name!r}: it is a metric; use one of its statistics, as in "{name}.last" '
-            f"(last, min, max, mean, n_nan and others). {_SCHEMA_HINT}"
+        meant = UnquotedName(f"{name}.last", node.at, node.end)
+        others = [other for other in found if other.at != node.at]
+        return QuotesError.corrects(
+            f'No column {name!r}: it is a metric; use one of its statistics in double quotes, as in "{meant.name}" '
+            f"(last, min, max, mean, n_nan and others). {_SCHEMA_HINT.removesuffix('.')}",
+            text,
+            with_quotes(text, sorted([*others, meant], key=lambda other: other.at)),
         )
-    unquoted = None if node.quote else _unquoted_name(text, node.at, [*runs.columns, *metrics], metrics)
+    unquoted = None if node.quote else next((n for n in found if n.at <= node.at < n.end), None)
     if unquoted:
         return QuotesError.corrects(
             f"No column {name!r} in the condition: put names with dots, slashes or other signs in double quotes, "
             f'as in "{unquoted.name}"',
             text,
-            _with_quotes(text, [*runs.columns, *metrics], metrics),
+            with_quotes(text, found),
         )
-    metric, _, statistic = name.rpartition(".")
-    if metric in metrics and not set("(@") & set(name):  # no event
+    return _unknown_name(name if node.quote else spelled_at(text, node.at) or name, node, metrics, known)
+
+
+def _unknown_name(spelled: str, node: ColumnNode, metrics: Sequence[str], known: _KnownColumns) -> UnknownNameError:
+    """Returns the error for a name that is no column with quotes either. ``spelled``: with its slashes, which divide."""
+    metric, _, statistic = spelled.rpartition(".")
+    if metric in metrics and not set("(@") & set(spelled):  # no event
         near = [f"{metric}.{s}" for s in nearest(statistic, RUN_STATISTICS, meaning="statistic")]
         near += [f"{metric}.min"] * (f"{metric}.max" in near[:1])  # for the best value: the goal decides
         offer = f" Nearest: {', '.join(map(repr, dict.fromkeys(near)))}." if near else ""
+        advice = "" if node.quote else f' Put the name in double quotes, as in "{[*near, f"{metric}.last"][0]}".'
         return UnknownNameError(
-            f"No column {name!r}.{offer} A metric has {', '.join(RUN_STATISTICS)}; the best value is max or min."
+            f"No column {spelled!r}.{offer} A metric has {', '.join(RUN_STATISTICS)}; the best value is max or min.{advice}"
         )
-    return UnknownNameError.of("column", name, near_columns(name, runs, series, known.more), hint=_SCHEMA_HINT)
-
-
-class _UnquotedName(Struct, frozen=True):
-    """A column that stands in a condition without quotes, and the position after it."""
-
-    name: str
-    end: int
-
-
-def _with_quotes(text: str, names: Sequence[str], metrics: Sequence[str]) -> str:
-    """Returns a condition with double quotes around each known name that needs them."""
-    parts: list[str] = []
-    done = 0
-    for node in sorted(_column_nodes(parse_condition(text)), key=lambda node: node.at):
-        found = None if node.quote or node.at < done else _unquoted_name(text, node.at, names, metrics)
-        if found:
-            parts += [text[done : node.at], f'"{found.name}"']
-            done = found.end
-    return "".join([*parts, text[done:]])
-
-
-def _unquoted_name(text: str, at: int, names: Iterable[str], metrics: Sequence[str]) -> _UnquotedName | None:
-    """Returns the longest column that stands without quotes at a position of the text; a bare metric as its last value."""
-    found = max((n for n in names if not n.isidentifier() and text.startswith(n, at)), key=len, default="")
-    end = at + len(found)
-    if not found or found not in metrics:
-        return _UnquotedName(found, end) if found else None
-    statistic = re.match(r"\.(\w+)", text[end:])
-    if statistic and statistic[1] in SERIES_STATS:
-        return _UnquotedName(found + statistic[0], end + statistic.end())
-    return _UnquotedName(f"{found}.last", end)
+    names = near_columns(spelled, known.runs, known.series, known.more)
+    near = nearest(spelled, names)
+    shown = spelled if "/" not in spelled or any("/" in name for name in near) else node.name
+    signed = next((name for name in near if not name.isidentifier()), "optim.lr" if set("./") & set(shown) else "")
+    advice = f'Put names with dots or slashes in double quotes, as in "{signed}". ' if signed and not node.quote else ""
+    return UnknownNameError.of("column", shown, names, hint=f"{advice}{_SCHEMA_HINT}")

@@ -293,7 +293,7 @@ def _missing(text: str, absolute: Path) -> str:
     near = _similar(text, absolute, here)
     if near:
         return f"No folder {str(absolute)!r}. Did you mean {' or '.join(map(repr, near))}?"
-    return f"No folder {str(absolute)!r}. The nearest that exists is {str(here)!r}: pass --root or base_path."
+    return f"No folder {str(absolute)!r}. The nearest that exists is {str(here)!r}: pass a folder that exists."
 
 
 def _similar(text: str, absolute: Path, here: Path) -> list[str]:

@@ -22,10 +22,11 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of
-from sweeplens.errors import InputError, LimitError, SweeplensError, UnknownNameError, nearest
+from sweeplens.errors import InputError, LimitError, QuotesError, SweeplensError, UnknownNameError, nearest
 from sweeplens.frames.patterns import regex_reason
 from sweeplens.frames.run_columns import NOTHING_MORE, RUN_STATISTICS, RunColumns, near_columns, with_run_columns
 from sweeplens.frames.schemas import POINTS_SCHEMA
+from sweeplens.frames.unquoted_names import unquoted_names, with_quotes
 from sweeplens.sql.auxiliary_files import AuxiliaryFiles, AuxiliaryTables, file_names
 from sweeplens.sql.empty_result import why_no_row
 from sweeplens.sql.pool import run_in_process, start_early
@@ -203,13 +204,11 @@ def _unknown_column(name: str, query: str, tables: SqlTables, auxiliary: Auxilia
     known = {t: f.columns for t, f in (("runs", tables.runs), ("series", tables.series))}
     known["points"] = tables.points.collect_schema().names()
     known |= {t: f.columns for t, f in auxiliary.frames.items()}
-    dotted = [c for c in known["runs"] if c.startswith(f"{name}.") and c in query] or [
-        c for c in known["runs"] if c.startswith(f"{name}.") and f"{name}." in query
-    ]
-    if dotted:
-        return UnknownNameError(f'No column {name!r}: put names with dots in double quotes, as in "{dotted[0]}".')
     metric, _, statistic = name.rpartition(".")
     metrics = set(tables.series["metric"].unique().to_list())
+    unquoted = _without_quotes(name, query, known["runs"], metrics)
+    if unquoted:
+        return unquoted
     if name in metrics:
         return UnknownNameError(
             f'No column {name!r}: it is a metric; runs has its statistics, as in "{name}.last", and series its rows, as in '
@@ -232,6 +231,29 @@ def _unknown_column(name: str, query: str, tables: SqlTables, auxiliary: Auxilia
         quoted = name.replace("'", "''")
         hint = f"If it is a text, write it in single quotes: '{quoted}'. {hint}"
     return UnknownNameError.of("column", name, columns, hint=hint)
+
+
+def _without_quotes(name: str, query: str, columns: Sequence[str], metrics: set[str]) -> UnknownNameError | None:
+    """Returns the error for a name of which the engine saw one part, because quotes are missing; None if that is no such name."""
+    found = [
+        n for n in unquoted_names(query, columns, metrics, has_tables=True) if not query[n.at : n.end].isidentifier()
+    ]
+    part = name.rpartition(".")[2]
+    meant = next((n for n in found if part in re.split(r"\W", query[n.at : n.end])), None)
+    if meant is None:
+        spelled = re.search(rf"\b{re.escape(name)}\.\w+", query)
+        near = nearest(spelled[0], [c for c in columns if c.startswith(f"{name}.")], n=1) if spelled else []
+        return (
+            UnknownNameError(f'No column {name!r}: put names with dots in double quotes, as in "{near[0]}".')
+            if near
+            else None
+        )
+    if re.search(r"\bmetric\s*(?:=|<>|!=|like)\s*$", query[: meant.at], re.IGNORECASE):
+        return UnknownNameError(
+            f"No column {name!r}: put text in single quotes, as in metric = '{query[meant.at : meant.end]}'."
+        )
+    reason = f'No column {name!r}: put names with dots, slashes or other signs in double quotes, as in "{meant.name}"'
+    return QuotesError.corrects(reason, query, with_quotes(query, found))
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
 from sweeplens_mcp.execution.arguments import tool_arguments
 from sweeplens_mcp.tools import TOOLS
 
-__all__ = ["as_commands", "as_option", "quoted", "with_shell_quotes"]
+__all__ = ["as_commands", "as_option", "quoted", "with_folders", "with_shell_quotes"]
 
 _BY_TOOL = {question.tool: question for question in QUESTIONS}
 _QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
@@ -29,6 +29,8 @@ _SCHEMA = re.compile(r"experiments://schema lists all(?: columns(?: of condition
 _COLUMNS = "SELECT * FROM runs LIMIT 1"
 _QUOTING = re.compile(r"\b(double|single) quotes", re.IGNORECASE)
 _CONDITIONS = {"double": '"optim.lr" > 0.01', "single": "status = 'finished'"}
+_NAME_ALONE = re.compile(r"[\w$./@:-]+")
+_DOCTOR = re.compile(r"`sweeplens doctor((?: --files)?)`")
 _QUERY = 'SELECT "optim.lr" FROM runs'
 
 
@@ -44,7 +46,12 @@ def as_commands(text: str, folders: Sequence[str] = ()) -> str:
     parts.append(_as_options(text[end:]))
     problems = _shown("doctor", *folders)
     columns = f"{_shown('sql', _COLUMNS, *folders)} shows the columns, {_shown('metrics', *folders)} the metrics"
-    return _SCHEMA.sub(lambda _: columns, "".join(parts).replace(_PROBLEMS, problems))
+    return with_folders(_SCHEMA.sub(lambda _: columns, "".join(parts).replace(_PROBLEMS, problems)), folders)
+
+
+def with_folders(text: str, folders: Sequence[str]) -> str:
+    """Returns the text with the folders in advice to call the doctor, so that it can be pasted."""
+    return _DOCTOR.sub(lambda match: _shown("doctor", *folders, *match[1].split()), text)
 
 
 def _shown(*words: str) -> str:
@@ -64,6 +71,12 @@ def with_shell_quotes(
     ``values``: the arguments of the tool. ``typed``: how an argument and its value are typed.
     """
     text = str(error)
+    if isinstance(error, QuotesError) and _NAME_ALONE.fullmatch(error.condition.strip()):
+        compared = error.corrected if " " in error.corrected else f"{error.corrected} > 0.01"
+        return (
+            f"The condition is only {error.condition}: without quotes around the whole, a shell splits it at spaces and takes > "
+            f"and < for files. Write, with the value that is meant: {typed('where', compared)}"
+        )
     if isinstance(error, QuotesError) and error.corrected:
         name = next((name for name, value in values.items() if value == error.condition), "")
         return text.removesuffix(error.corrected) + (typed(name, error.corrected) if name else quoted(error.corrected))

@@ -66,9 +66,20 @@ def _run(arguments: Sequence[str]) -> int:
         _warn_of_unknown_settings()
         return command(options)
     except SweeplensError as error:
-        return _fail(str(error))
+        return _fail(_with_folders(str(error), options))
     finally:
         gc.enable()  # commands that answer once turn it off, because they make little garbage
+
+
+def _with_folders(sentence: str, options: argparse.Namespace) -> str:
+    """Returns the message of an error; a command that it advises has the folders that were typed."""
+    if "`sweeplens " not in sentence:
+        return sentence
+    from sweeplens.sources.given_roots import shown_root
+    from sweeplens_mcp.cli.command_hints import with_folders
+
+    typed: list[str] = [*getattr(options, "folders", ()), *getattr(options, "root", ())]
+    return with_folders(sentence, [shown_root(root) for root in typed])
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -295,8 +306,17 @@ def _plot(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from sweeplens.sources.given_roots import is_root
+    from sweeplens_mcp.cli.command_hints import quoted
     from sweeplens_mcp.cli.draw import report_to_file
+    from sweeplens_mcp.cli.missing_quotes import check_condition
 
+    if options.where:
+        odd = [word for word in options.folders if not is_root(word)]
+        folders = [word for word in options.folders if word not in odd]
+        check_condition(
+            options.where, odd, " ".join(map(quoted, ["sweeplens", "report", *folders, "-o", options.output]))
+        )
     settings = Settings((*options.folders, *options.root))
     print(report_to_file(options.output, settings, where=options.where, opened=options.open))
     return 0

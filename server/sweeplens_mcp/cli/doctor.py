@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from sweeplens.counting import count_of
 from sweeplens.errors import RootError
 from sweeplens.extras import missing_extras
 from sweeplens.native.library import is_compiled
+from sweeplens.sources.given_roots import shown_root
+from sweeplens_mcp.cli.command_hints import with_folders
 from sweeplens_mcp.cli.file_report import file_reports, lines, summary
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.render.cells import clean, clip
@@ -44,14 +46,14 @@ def report(settings: Settings, *, files: bool = False) -> Iterator[str]:
     yield from (f"Not installed: {sentence}" for sentence in missing_extras())
     database = open_database(settings)
     yield from (f"Root {root}" for root in map(clean, database.root_names))
-    yield from _read(database, files=files)
+    yield from _read(database, [shown_root(root) for root in settings.roots], files=files)
 
 
-def _read(database: ExperimentDB, *, files: bool) -> Iterator[str]:
+def _read(database: ExperimentDB, folders: Sequence[str], *, files: bool) -> Iterator[str]:
     try:
         loaded = database.load_experiments()
     except RootError as error:
-        yield clean(str(error))
+        yield clean(with_folders(str(error), folders))
         yield from _files(database, each=files)
         return
     yield f"Store: {clean(database.store)}"

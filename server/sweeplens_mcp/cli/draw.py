@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from sweeplens.errors import InputError
+from sweeplens.errors import InputError, SweeplensError
 from sweeplens.extras import is_installed, not_installed
 from sweeplens.sources.given_roots import shown_root
 from sweeplens_mcp.cli.call import typed
@@ -46,12 +46,12 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
         raise InputError(
             "No output: pass -o FILE (.png, .svg, .pdf, .html or .json), or --inline kitty, iterm or sixel."
         )
-    database = open_database(settings)
-    verb = check_target(Path(options.output), database.roots) if options.output else ""
-    database.load_experiments()
     chosen: dict[str, Any] = {name: value for name, value in checked.items() if value and name != "kind"}
-    chosen.update(_size(options.size))
     with _hints_for_shell(chosen, settings):
+        database = open_database(settings)
+        verb = check_target(Path(options.output), database.roots) if options.output else ""
+        chosen.update(_size(options.size))
+        database.load_experiments()
         chart = database.plot(checked["kind"], **chosen)
     words = f"{chart.title}\n{chart.caption}"
     if options.inline:
@@ -65,10 +65,10 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
 
 def report_to_file(output: str, settings: Settings, *, where: str = "", opened: bool = False) -> str:
     """Writes the report and returns the text to print. Raises SweeplensError."""
-    database = open_database(settings)
-    verb = check_target(Path(output), database.roots)
-    database.load_experiments()
     with _hints_for_shell({"where": where}, settings):
+        database = open_database(settings)
+        verb = check_target(Path(output), database.roots)
+        database.load_experiments()
         path = database.report(output, where=where)
     _show(path, wanted=opened)
     lacking = "" if is_installed("vl_convert") else f"\nWithout charts: {not_installed('vl_convert')}"
@@ -77,10 +77,10 @@ def report_to_file(output: str, settings: Settings, *, where: str = "", opened: 
 
 @contextmanager
 def _hints_for_shell(values: Mapping[str, object], settings: Settings) -> Generator[None]:
-    """Puts the message of a wrong argument into the words of commands."""
+    """Puts the message of an error into the words of commands."""
     try:
         yield
-    except InputError as error:
+    except SweeplensError as error:
         from sweeplens_mcp.cli.command_hints import as_commands, with_shell_quotes
 
         folders = [shown_root(root) for root in settings.roots]

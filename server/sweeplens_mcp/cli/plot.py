@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from sweeplens.errors import InputError
 from sweeplens.sources.given_roots import is_root
 from sweeplens_mcp.cli.answering import spec_named
+from sweeplens_mcp.cli.command_hints import quoted
 from sweeplens_mcp.cli.draw import PlotOptions, plot_to_file
+from sweeplens_mcp.cli.missing_quotes import check_condition
 from sweeplens_mcp.cli.parsing import SentenceParser
 from sweeplens_mcp.cli.questions import add_option, option_values, parsed_words
 from sweeplens_mcp.cli.word_order import check_words_of_plot
@@ -28,6 +30,12 @@ def main(arguments: Sequence[str]) -> int:
     """Draw a picture and say what it shows. Raises SweeplensError with a sentence."""
     given, rest = parsed_words(plot_parser(), arguments)
     words: list[str] = [*given.words, *rest]
+    if given.where:
+        odd = [word for word in words[1:] if not is_root(word)]
+        named: list[str] = given.metrics or []
+        metrics = [part for word in named for part in ("--metrics", word)]
+        typed = [*(word for word in words if word not in odd), *metrics, "-o", given.output or "FILE"]
+        check_condition(given.where[-1], odd, " ".join(map(quoted, ["sweeplens", "plot", *typed])))
     kind = words.pop(0) if words and "=" not in words[0] and not is_root(words[0]) else ""
     pairs = [word for word in words if "=" in word and not is_root(word)]
     folders = [word for word in words if word not in pairs]

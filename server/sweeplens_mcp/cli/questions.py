@@ -13,7 +13,7 @@ from functools import partial
 from typing import cast
 
 from sweeplens.answers import Answer
-from sweeplens.errors import InputError, SweeplensError, nearest
+from sweeplens.errors import InputError, RootError, SweeplensError, UnknownNameError, nearest
 from sweeplens.sources.given_roots import is_root, shown_root
 from sweeplens_mcp.cli.answering import row_limit, spec_named, whole_answer
 from sweeplens_mcp.cli.call import converted
@@ -21,8 +21,9 @@ from sweeplens_mcp.cli.output import FORMATS, Output, beside_data, formatted, wr
 from sweeplens_mcp.cli.parsing import SentenceParser
 from sweeplens_mcp.cli.progress import ProgressLine
 from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
+from sweeplens_mcp.cli.run_folders import several_runs, with_run_id
 from sweeplens_mcp.cli.targets import check_target
-from sweeplens_mcp.cli.word_order import check_words, with_named_words
+from sweeplens_mcp.cli.word_order import check_words, forgotten_word, with_named_words
 from sweeplens_mcp.execution.arguments import ToolArgument, tool_arguments
 from sweeplens_mcp.execution.opening import open_database
 from sweeplens_mcp.settings import Settings
@@ -42,6 +43,9 @@ def main(name: str, arguments: Sequence[str]) -> int:
     options = _parsed(parser, question, arguments)
     values = option_values(options, tool_arguments(spec))
     output = Output.of(options.format, options.output, options.color)
+    if question.positionals == ("run_id",):
+        with_run_id(options)
+        values["run_id"] = options.run_id
     settings = Settings((*options.folders, *options.root))
     hint = partial(_as_commands, folders=[shown_root(root) for root in settings.roots])
     try:
@@ -57,11 +61,17 @@ def main(name: str, arguments: Sequence[str]) -> int:
 
         return watch(spec, values, settings, output, options.watch, hint)
     except SweeplensError as error:
+        if isinstance(error, UnknownNameError) and getattr(options, "run_folder", ""):
+            raise several_runs(options.run_folder) from error
         raise InputError(_message(error, question, values, settings)) from error
 
 
 def _message(error: SweeplensError, question: QuestionCommand, values: dict[str, object], settings: Settings) -> str:
     """Returns the message of an error in the words of commands, as they are typed in a shell."""
+    words = [_typed_word(values[name]) for name in question.positionals if values.get(name)]
+    missing = forgotten_word(words, question) if not settings.roots and isinstance(error, RootError) else ""
+    if missing:
+        return missing
     from sweeplens_mcp.cli.command_hints import as_option, quoted, with_shell_quotes
 
     def typed(name: str, text: str) -> str:
@@ -69,6 +79,10 @@ def _message(error: SweeplensError, question: QuestionCommand, values: dict[str,
 
     text = with_shell_quotes(error, values, typed)
     return _as_commands(text, [shown_root(root) for root in settings.roots])
+
+
+def _typed_word(value: object) -> str:
+    return ",".join(cast("list[str]", value)) if isinstance(value, list) else str(value)
 
 
 def _as_commands(text: str, folders: Sequence[str]) -> str:

@@ -54,6 +54,6 @@ def serve_at_http(given: argparse.Namespace, settings: Settings) -> int:
     def greet() -> None:
         lines = f"{connecting(options.url, has_tokens=options.authenticated)}\nin a browser: {options.url}/ui"
         if not greet_at_http(f"{options.url}{HTTP_PATH}", settings.roots, lines):
-            announce(f"serving on {options.url}{HTTP_PATH}")
+            announce(f"serving on {options.url}{HTTP_PATH} (in a browser: {options.url}/ui)")
 
     return serve_http(settings, options, greet)

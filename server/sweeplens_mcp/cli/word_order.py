@@ -7,13 +7,16 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweeplens.errors import InputError
-from sweeplens.sources.given_roots import is_root
+from sweeplens.errors import InputError, RootError
+from sweeplens.sources.given_roots import given_root, is_root
+from sweeplens_mcp.cli.command_hints import quoted
+from sweeplens_mcp.cli.missing_quotes import check_condition, check_query, check_sides
 from sweeplens_mcp.cli.question_names import QuestionCommand
 
-__all__ = ["check_words", "check_words_of_plot", "with_named_words"]
+__all__ = ["check_words", "check_words_of_plot", "forgotten_word", "with_named_words"]
 
 _NO_RUNS = ("metric", "metrics", "query")
+_NAMED = {"metrics": "Metrics", "runs": "Runs", "hparams": "Hyperparameters"}
 
 
 def with_named_words(question: QuestionCommand, arguments: Sequence[str]) -> list[str]:
@@ -80,11 +83,66 @@ def _check_levels(options: argparse.Namespace, question: QuestionCommand) -> Non
 def check_words(options: argparse.Namespace, question: QuestionCommand, names: Sequence[str]) -> None:
     """Checks the words of a command. ``names``: the arguments of its tool. Raises InputError."""
     words = [word for name in question.positionals if (word := getattr(options, name))]
+    _check_pieces(options, question, words)
     _check_pairs([*words, *options.folders], question, names)
     _check_levels(options, question)
     _check_nested([*options.folders, *options.root])
     if words and _is_folder_first(words[0], options.folders, question):
         _raise_for_order(words[0], options.folders, question)
+    _check_folders(words, options.folders, question, names)
+
+
+def _check_pieces(options: argparse.Namespace, question: QuestionCommand, words: Sequence[str]) -> None:
+    """Refuses conditions and queries of which a shell made several words."""
+    folders = [word for word in options.folders if is_root(word)]
+    odd = [word for word in options.folders if not is_root(word)]
+    command = " ".join(map(shlex.quote, ["sweeplens", question.name, *words, *folders]))
+    where: list[str] = getattr(options, "where", None) or []
+    if where:
+        check_condition(where[-1], odd, command)
+    if question.name == "sql":
+        check_query(words[0], odd, folders[-1:])
+    if question.instead and len(words) == len(question.positionals):
+        check_sides([*words, *odd], f"sweeplens {question.name}", folders)
+
+
+def _check_folders(
+    words: Sequence[str], folders: Sequence[str], question: QuestionCommand, names: Sequence[str]
+) -> None:
+    """Refuses a word among folders that is none: it shows how metrics, runs and hyperparameters are named."""
+    odd = [word for word in _no_folders(folders) if not _is_path(word)]
+    if not odd:
+        return
+    real = [word for word in folders if word not in odd]
+    forms = {name: _command_with(name, odd, words, real, question) for name in _NAMED if name in names}
+    if question.positionals == ("run_id",):
+        forms = {"": _shown(["sweeplens", question.name, odd[0], *real])}
+    said = " ".join(f"{_NAMED.get(name, 'One run a command')}: {form}." for name, form in forms.items())
+    raise InputError(f"{odd[0]!r} stands among the folders and is no folder. {said}".rstrip())
+
+
+def _is_path(word: str) -> bool:
+    """Returns whether a word that is no folder was meant as one: by its form, or because a folder has a similar name."""
+    if word.startswith((".", "~", "/", "\\")) or "://" in word or not word.strip():
+        return True
+    try:
+        given_root(word)
+    except RootError as error:
+        return not str(error).startswith(("No folder", f"Root {word!r} is a pattern")) or "Did you mean" in str(error)
+    return True
+
+
+def _command_with(
+    name: str, odd: Sequence[str], words: Sequence[str], folders: Sequence[str], question: QuestionCommand
+) -> str:
+    """Returns the command with the words as the value of an argument, after those that it has already."""
+    if name in question.positionals:
+        return _shown(["sweeplens", question.name, ",".join([*words, *odd]), *folders])
+    return _shown(["sweeplens", question.name, *words, *folders, f"--{name}", ",".join(odd)])
+
+
+def _shown(words: Sequence[str]) -> str:
+    return " ".join(map(quoted, words))
 
 
 def _is_folder_first(word: str, others: Sequence[str], question: QuestionCommand) -> bool:
@@ -112,6 +170,18 @@ def _raise_for_order(folder: str, others: Sequence[str], question: QuestionComma
     raise InputError(
         f"{folder!r} is a folder, and folders come last: sweeplens {question.name} {shown} {shlex.quote(folder)}"
     )
+
+
+def forgotten_word(words: Sequence[str], question: QuestionCommand) -> str:
+    """Returns what is missing, if a folder stands in the place of another word, with the command; else nothing."""
+    if not words or not is_root(words[-1]):
+        return ""
+    names = [name.upper().removesuffix("_ID") for name in question.positionals]
+    folder = words[-1]
+    command = _shown(["sweeplens", question.name, *words[:-1], *names[len(words) - 1 :], folder])
+    other = _shown(["sweeplens", question.name, f"--{question.instead}", *(words[:-1] or ["NAME"]), folder])
+    either = f", or {other}" if question.instead else ""
+    return f"{folder!r} is a folder, and stands in the place of {names[len(words) - 1]}: {command}{either}"
 
 
 def _check_nested(folders: Sequence[str]) -> None:
