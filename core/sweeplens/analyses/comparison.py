@@ -159,14 +159,14 @@ def _compared(
 
 
 def _differences(made: _Compared, points: PointSource, options: ComparisonOptions) -> DifferenceTables | None:
-    """Returns the differences by task and by level; None where runs have no task and are not matched."""
-    if made.setup.matching is None and len(made.plans) < 2:
-        return None
-    return differences(
+    """Returns the differences by task and by level; None where runs have no task, are not matched, and differ alike throughout."""
+    found = differences(
         made.runs, made.series, points, made.plans, made.reduced.values, named=options.named, replicates=options.replicates,
         goals=options.goals, equal_within=options.equal_within, labels=options.labels,
         whole=WholeComparison(made.setup, made.cases),
     )  # fmt: skip
+    is_plain = made.setup.matching is None and len(made.plans) < 2
+    return None if is_plain and found.by_task.height < 2 else found
 
 
 def _first_series(made: _Compared, names: Sequence[str]) -> pl.DataFrame:

@@ -29,12 +29,12 @@ from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparis
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, pair_runs
 from sweeplens.analyses.statistics import ALPHA, equal_within, holm, mean
+from sweeplens.analyses.step_differences import other_steps
 from sweeplens.analyses.task_plan import TaskPlan
 from sweeplens.analyses.verdicts import Contrast, blocked_contrast, contrast
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal
 from sweeplens.frames.grouping import is_replicate, keyed, settings_among, varying_hparams
-from sweeplens.frames.reduction import Reduction, reduce_runs
 
 __all__ = ["ALL_TASKS", "AT_BEST", "DifferenceTables", "differences"]
 
@@ -42,7 +42,6 @@ AT_BEST, ALL_TASKS = "each at its best", "all tasks"
 _SCORE = "score"
 _VALUE = "value."  # no hyperparameter has this name
 _FIGURES = 5  # significant figures of both tables
-_SHORTER = 0.98
 _TASK_ROW = {
     "a": pl.String(), "b": pl.String(),
     "task": pl.String(), "metric": pl.String(), "goal": pl.String(), "n_a": pl.Int64(), "n_b": pl.Int64(),
@@ -100,7 +99,7 @@ def differences(
         found += own
         more: tuple[_Row, ...] = ()
         if len(plans) <= _DETAILED:
-            more = (*_at_equal_steps(own[:1], points), *_at_best(part, own, named, replicates))
+            more = (*_at_other_steps(own[:1], points), *_at_best(part, own, named, replicates))
         parts.append(_TaskRows(tuple(_task_row(plan.task, "", task.case) for task in own), more))
     pooled = list(_all_tasks(found))
     parts += [_TaskRows((), (_task_row(ALL_TASKS, "", case),)) for case in pooled]
@@ -305,19 +304,11 @@ def _scored(task: _Task, place: int) -> tuple[pl.DataFrame, list[str]]:
     ), labels
 
 
-def _at_equal_steps(tasks: Sequence[_Task], points: PointSource) -> Iterator[_Row]:
-    """Yields the comparison at the step that three quarters of each side's runs reached, where many runs ended earlier."""
+def _at_other_steps(tasks: Sequence[_Task], points: PointSource) -> Iterator[_Row]:
+    """Yields the comparison at equal steps, without short runs, and early in training where it was another one."""
     for task in tasks:
-        rows = task.plan.series.filter(pl.col("metric") == task.case.metric)
-        ends = [part["last_step"].quantile(0.25) for part in task.plan.sides.parts_of(rows)]
-        longest = rows["last_step"].max()
-        if None in ends or not isinstance(longest, int) or min(e for e in ends if e is not None) >= _SHORTER * longest:
-            continue
-        step = int(min(e for e in ends if e is not None))
-        values = reduce_runs(rows, points, Reduction("at_step", step), goal=task.case.goal).values
-        case = compare_metric(task.case.metric, task.case.goal, values, task.setup, None, rows)
-        if case is not None:
-            yield _task_row(task.plan.task, f"at step {step}", case)
+        for at, case in other_steps(task.plan, task.case, task.setup, task.values, points):
+            yield _task_row(task.plan.task, at, case)
 
 
 def _with_verdicts(parts: Sequence[_TaskRows], labels: tuple[str, str]) -> Iterator[_Row]:
