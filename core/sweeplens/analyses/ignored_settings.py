@@ -8,7 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["names_by_word", "settings_ignored_in"]
+__all__ = ["MAY_IGNORE", "names_by_word", "settings_ignored_in"]
+
+MAY_IGNORE = (
+    "(?i)ignor|unknown|unused|recogni|unexpected|support|applied|used|no effect|overridden|accept|does ?n.t|do not"
+)
+"""A Polars pattern: each message that names an ignored setting matches it."""
 
 _OBJECTS = re.compile(
     r"\b(?:ignor(?:ed|ing|es)|unknown|unused|unrecogni[sz]ed|unexpected|unsupported|not (?:applied|used|supported)|"

@@ -13,20 +13,20 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import cast
 
 import polars as pl
 from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
-from sweeplens.analyses.ignored_settings import names_by_word, settings_ignored_in
+from sweeplens.analyses.ignored_settings import MAY_IGNORE, names_by_word, settings_ignored_in
 from sweeplens.frames.schemas import WARNINGS, hparam_columns
-from sweeplens.readers.text.warning_lines import counted_warning, warning_shape
+from sweeplens.readers.text.warning_lines import COUNT, warning_shape
 
 __all__ = ["PrintedWarning", "ignored_notes", "printed_text", "printed_warnings"]
 
 _COLUMN = f"metadata.{WARNINGS}"
 _TOLD = 3  # messages in the overview
+_EXAMINED = 20  # messages of a kind in which names of settings are searched
 _CHARACTERS = 150  # of a message there and in a note
 _SPECIAL = re.compile(
     r"overlap|also (?:appear|occur|present)|duplicate|\bleak|(?:missing|unexpected) key|mismatch|newly initialized|not found|"
@@ -53,15 +53,23 @@ class PrintedWarning(Struct, frozen=True):
 
 def printed_warnings(runs: pl.DataFrame) -> list[PrintedWarning]:
     """Returns each message once: first those that name an ignored setting or the data, then those that few runs printed."""
-    logs, lines = _lines(runs)
-    if lines is None:
+    logs = _logs(runs)
+    return _messages(runs, logs, logs.height)
+
+
+def _messages(runs: pl.DataFrame, logs: pl.DataFrame, total: int) -> list[PrintedWarning]:
+    """Returns the messages in these of ``total`` logs."""
+    lines = _lines(logs)
+    if not lines.height:
         return []
     words = names_by_word(n for n in hparam_columns(runs) if runs[n].null_count() < runs.height)
     alike = lines.group_by(warning_shape(pl.col("text")).alias("shape"), maintain_order=True).agg(
-        "run_id", "text", most=pl.col("n").max()
+        pl.col("run_id").unique(maintain_order=True),
+        pl.col("text").unique(maintain_order=True).head(_EXAMINED),
+        most=pl.col("n").max(),
     )
     found = [
-        PrintedWarning(texts[0], tuple(dict.fromkeys(ids)), most, logs, _ignored(texts, words))
+        PrintedWarning(texts[0], tuple(ids), most, total, _ignored(texts, words))
         for ids, texts, most in alike.select("run_id", "text", "most").iter_rows()
     ]
     return sorted(found, key=_order)
@@ -72,39 +80,42 @@ def _order(warning: PrintedWarning) -> tuple[bool, bool, float, str]:
 
 
 def _ignored(texts: Iterable[str], words: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for text in dict.fromkeys(texts) for name in settings_ignored_in(text, words)))
+    return tuple(dict.fromkeys(name for text in texts for name in settings_ignored_in(text, words)))
 
 
-def _lines(runs: pl.DataFrame) -> tuple[int, pl.DataFrame | None]:
-    """Returns the number of runs with a printed log, and run_id, text, n of each warning; None if there is none."""
+def _logs(runs: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, value of the runs of which a printed log was read; metadata of the program under the same name is none."""
     if _COLUMN not in runs.columns or runs[_COLUMN].dtype != pl.String:
-        return 0, None
-    alike = runs.drop_nulls(_COLUMN).group_by(_COLUMN, maintain_order=True).agg("run_id")
-    logs, rows = 0, list[tuple[str, str, int]]()
-    for value, ids in alike.iter_rows():
-        warnings = _decoded(value)
-        logs += len(ids) if warnings is not None else 0
-        rows += [(run, *counted_warning(w)) for w in warnings or () for run in ids]
-    schema = {"run_id": pl.String, "text": pl.String, "n": pl.Int64}
-    return logs, pl.DataFrame(rows, schema=schema, orient="row").sort("run_id", maintain_order=True) if rows else None
+        return pl.DataFrame(schema={"run_id": pl.String, "value": pl.String})
+    value = pl.col(_COLUMN)
+    of_logs = (value == "[]") | (value.str.starts_with('["') & value.str.ends_with('"]'))
+    return runs.filter(of_logs).select("run_id", value=value).sort("run_id")
 
 
-def _decoded(value: str) -> list[str] | None:
-    """Returns the warnings of a run; None if the value is metadata of the program under the same name."""
+def _lines(logs: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id, text, n of each warning, in the order of the runs."""
+    alike = logs.filter(pl.col("value") != "[]").group_by("value", maintain_order=True).agg("run_id")
+    texts = pl.Series("text", [_decoded(v) for v in alike["value"]], dtype=pl.List(pl.String))
+    rows = alike.select("run_id", texts).explode("text").explode("run_id").drop_nulls()
+    text = pl.col("text")
+    count = text.str.extract(rf"{COUNT}$").cast(pl.Int64, strict=False).fill_null(1)
+    return rows.select("run_id", text.str.replace(rf"{COUNT}$", ""), n=count).sort("run_id", maintain_order=True)
+
+
+def _decoded(value: str) -> list[str]:
     try:
-        warnings: object = json.loads(value)
+        return [w for w in json.loads(value) if isinstance(w, str)]
     except ValueError:
-        return None
-    if not isinstance(warnings, list):
-        return None
-    return [w for w in cast("list[object]", warnings) if isinstance(w, str)]
+        return []
 
 
 def ignored_notes(runs: pl.DataFrame, names: Iterable[str]) -> tuple[str, ...]:
     """Returns a note for those of these hyperparameters that the program says it ignored."""
     asked = set(names)
+    logs = _logs(runs) if asked else _logs(runs.clear())
+    likely = logs.filter(pl.col("value").str.contains(MAY_IGNORE))
     told: dict[str, list[PrintedWarning]] = defaultdict(list)
-    for warning in printed_warnings(runs) if asked else ():
+    for warning in _messages(runs, likely, logs.height):
         for name in warning.ignored:
             told[name].append(warning)
     return tuple(_ignored_note(n, warnings) for n, warnings in told.items() if n in asked)

@@ -36,7 +36,7 @@ from sweeplens.sources.walk import WalkedFolder
 __all__ = ["end_by_signs", "is_printed_log", "is_printed_or_marker", "is_sign", "signs_of"]
 
 _TEXT = re.compile(
-    r"(?:slurm[-_].*|.*_\d+_log)\.(?:out|err)|.*\.(?:out|err|log)|.*\.[oe]\d+|(?:nohup|stdout|stderr|output|log|train_log)(?:\.txt)?",
+    r"(?:slurm[-_].*|.*_\d+_log)\.(?:out|err)|.*\.(?:out|err|log)|.*\.[oe]\d+|(?:nohup|stdout|stderr|output|console|cout|log|train_log)(?:\.txt)?",
     re.IGNORECASE,
 )
 _EXIT = re.compile(r"\.?(?:.*[._-])?(?:exit_?(?:code|status)|return_?code|rc)(?:\.(?:txt|json|log))?", re.IGNORECASE)

@@ -1,6 +1,6 @@
 """Renders findings, news and varying hyperparameters as compact text; the structured content keeps one row for each.
 
-    render_findings   runs with the same findings are grouped; causes and counts are in the notes
+    render_findings   runs with the same findings are grouped, printed messages stand alone; causes and counts are in the notes
     render_news       one line per event, or per group of similar events
     render_varying    a set of confounded hyperparameters is listed once; the others refer to it
 
@@ -21,6 +21,8 @@ __all__ = ["render_findings", "render_news", "render_varying"]
 _FINDING = ("run_id", "finding", "severity", "metric", "step", "evidence")
 _NEWS = ("event", "run_id", "at", "text", "runs")
 _FEW = 5  # lines of findings of low severity of a kind, if there are more than twice as many
+_PRINTED = "printed_warning"  # a finding of one message of several runs, in the row of the first of them
+_MESSAGES = 12  # the same for printed messages
 _GRAVE = 3  # the same for higher severities; the rows of the structured content have the evidence of each
 
 
@@ -30,11 +32,12 @@ def render_findings(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object]
     findings = _named(prepared, n, _FINDING)
     if findings is None:
         return data, text
-    runs: dict[str, list[Mapping[str, Cell]]] = {}
+    runs: dict[tuple[str, str], list[Mapping[str, Cell]]] = {}
     for row in findings:
-        runs.setdefault(str(row["run_id"]), []).append(row)
+        message = show(row["evidence"]) if row["finding"] == _PRINTED else ""
+        runs.setdefault((str(row["run_id"]), message), []).append(row)
     kinds: dict[str, dict[str, list[str]]] = {}
-    for run, rows in runs.items():
+    for (run, _), rows in runs.items():
         heads = list(dict.fromkeys(f"{r['finding']} ({r['severity']})" for r in rows))
         evidence = "; ".join(_evidence(r, many=len(heads) > 1) for r in rows)
         kinds.setdefault(" + ".join(heads), {}).setdefault(evidence, []).append(run)
@@ -46,7 +49,7 @@ def render_findings(prepared: PreparedAnswer, n: int) -> tuple[dict[str, object]
 def _evidence_lines(head: str, by_evidence: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yields one line per evidence, with the runs that share it."""
     mild = "(high)" not in head and "(medium)" not in head
-    few = _FEW if mild else _GRAVE
+    few = _MESSAGES if head.startswith(_PRINTED) else _FEW if mild else _GRAVE
     shown = few if len(by_evidence) > 2 * few else len(by_evidence)
     lines = [f"  {', '.join(ids)}: {evidence}" for evidence, ids in by_evidence.items()]
     yield from lines[:shown]

@@ -132,6 +132,7 @@ def _table(found: Iterable[Finding], context: DetectionContext) -> pl.DataFrame:
     kinds = {str(k): ids["run_id"].unique().to_list() for (k,), ids in table.filter(grave).group_by("finding")}
     causes = shared_causes(context.runs, kinds, healthy, context.replicates)
     rank = pl.col("severity").replace_strict({s: i for i, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
+    own_run = pl.when(pl.col("finding") != PRINTED).then("run_id")  # messages keep their order
     cause = (
         pl.when(grave)
         .then(pl.col("finding").replace_strict(causes, default="", return_dtype=pl.String))
@@ -140,18 +141,19 @@ def _table(found: Iterable[Finding], context: DetectionContext) -> pl.DataFrame:
     return (
         table.with_columns(shared_cause=cause)
         .with_columns(rank=rank)
-        .sort("rank", "finding", "run_id", "metric")
+        .sort("rank", "finding", own_run, "metric", maintain_order=True)
         .drop("rank")
     )
 
 
 def _examples_first(table: pl.DataFrame) -> pl.DataFrame:
-    """Returns the findings; of many, three examples of each kind and cause come first. Both parts: worst first."""
+    """Returns the findings; of many, three examples of each kind and cause and all messages come first. Both parts: worst first."""
     if table.height <= _MANY:
         return table
     kind = ["finding", "severity", "shared_cause"]
     place = pl.int_range(pl.len()).over(kind)
-    return table.with_columns(later=place >= _EXAMPLES).sort("later", maintain_order=True).drop("later")
+    later = (place >= _EXAMPLES) & (pl.col("finding") != PRINTED)
+    return table.with_columns(later=later).sort("later", maintain_order=True).drop("later")
 
 
 def _summary(table: pl.DataFrame) -> pl.DataFrame:

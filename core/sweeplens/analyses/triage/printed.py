@@ -12,7 +12,7 @@ __all__ = ["PRINTED", "printed_warning"]
 
 PRINTED = "printed_warning"
 """A finding of one message in several runs: it stands in the row of the first of them, and no run is ill because of it."""
-_MOST = 40  # messages
+_MOST = 20  # messages
 
 
 def printed_warning(context: DetectionContext) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from sweeplens.readers.decoding import compression
 from sweeplens.readers.text.lines import cleaned
 from sweeplens.readers.text.warning_words import HINTS, is_harmless, is_told_by_words
 
-__all__ = ["counted_warning", "joined_warnings", "warning_shape", "warnings_in", "warnings_of"]
+__all__ = ["COUNT", "joined_warnings", "warning_shape", "warnings_in", "warnings_of"]
 
 _MOST = 20  # warnings of one training
 _HEAD_BYTES, _TAIL_BYTES = 1 << 18, 1 << 16
@@ -27,6 +27,9 @@ _LONGEST = 2000  # characters of a line that is a message
 _WORDS = 240  # characters of a message that are kept
 _PLACE = 120  # characters at the start of a line in which its level stands
 _BLOCK, _SMALL = 2048, 1 << 13  # characters: of a block of lines, and of a text that is searched in Python
+
+COUNT = r" \(([0-9]{1,18}) times\)"
+"""A pattern for the count at the end of a warning."""
 
 _LEVEL = re.compile(
     r"(?<![\w./\-])(?:WARNING|WARN|ERROR|CRITICAL|FATAL)(?![\w./=\-]|\s*[:=|]?\s*[-+]?\.?\d[\d.]*\s*(?:$|[|,]))"
@@ -43,7 +46,8 @@ _CODE = re.compile(
     r"|\s*(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)(?::|$)|Exception ignored in"
 )
 _PAIR = re.compile(
-    r"""([A-Za-z_)\]][\w.]*)["']?\s*[:=]?\s*[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)%?(?=[\s,;|)}\]]|$)""", re.IGNORECASE
+    r"""((?<![\w.])[A-Za-z_][\w.]*+|[)\]])["']?\s*[:=]?\s*[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)%?(?=[\s,;|)}\]]|$)""",
+    re.IGNORECASE,
 )
 _PROSE = frozenset(
     "of to at in than from with and or for after by is are was were over only all found first last about".split()
@@ -56,7 +60,6 @@ _TIME = re.compile(
 _SHAPE = r"""[^\s\[\]()'",;=]*[0-9/\\][^\s\[\]()'",;=]*"""
 _PYTHON_SHAPE = re.compile(_SHAPE)
 _SHAPE_CHARACTERS = 160
-_COUNT = re.compile(r" \((\d{1,18}) times\)$")
 
 
 def warning_shape(text: pl.Expr) -> pl.Expr:
@@ -76,14 +79,14 @@ def warnings_of(path: str, begins: Sequence[int] = ()) -> list[tuple[str, ...]]:
 def joined_warnings(*logs: Iterable[str]) -> tuple[str, ...]:
     """Returns the warnings of several logs of one training; one that two logs have is named once, with the larger count."""
     found: dict[str, int] = {}
-    for message, n in (counted_warning(w) for log in logs for w in log):
+    for message, n in (_counted(w) for log in logs for w in log):
         found[message] = max(found.get(message, 0), n)
     return tuple(_with_count(m, n) for m, n in list(found.items())[:_MOST])
 
 
-def counted_warning(warning: str) -> tuple[str, int]:
+def _counted(warning: str) -> tuple[str, int]:
     """Returns the message of a warning, and how often it was printed."""
-    found = _COUNT.search(warning)
+    found = re.search(rf"{COUNT}$", warning)
     return (warning[: found.start()], int(found[1])) if found else (warning, 1)
 
 
@@ -179,7 +182,7 @@ def _message(line: str) -> str:
     has_level = bool(_LEVEL.search(line[:_PLACE]))
     if not line or _CODE.match(line) or not _SENTENCE.search(line) or is_harmless(line):
         return ""
-    if not has_level and (_is_row(line) or not is_told_by_words(line)):
+    if not has_level and (not is_told_by_words(line) or _is_row(line)):
         return ""
     message = _TIME.sub("", _PYTHON_PLACE.sub("", line.strip()))
     return message if len(message) <= _WORDS else f"{message[: _WORDS - 3]}..."
