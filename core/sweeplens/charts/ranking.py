@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from sweeplens.analyses.ranking import BROKEN, RANK_COLUMNS
+from sweeplens.charts.axis_notes import broken_among, cut_ends, cut_note, stretch_note
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import (
     DisplayNames,
@@ -21,7 +23,7 @@ from sweeplens.charts.labels import (
     short_names,
 )
 from sweeplens.charts.request import Metric, PlotRequest, asked_metrics, names_of, reading_of
-from sweeplens.charts.scales import is_log, range_with_intervals, value_range
+from sweeplens.charts.scales import ValueRange, is_log, range_with_intervals, value_range
 from sweeplens.charts.vega import (
     Row,
     filled_view,
@@ -53,7 +55,7 @@ _BEST = "best"
 _TASK = "task"
 _MOST_IN_TITLE = 3
 _MOST_BEST = 4
-_INTERVAL_ROOM = 0.5  # of the range of the runs
+_INTERVAL_ROOM = 3.0  # of the range of the runs; longer intervals end in an arrow
 
 
 class _Shown(Struct, frozen=True):
@@ -62,6 +64,14 @@ class _Shown(Struct, frozen=True):
     rows: list[dict[str, Any]]
     labels: list[str]
     total: int
+
+
+class _RankingAxis(Struct, frozen=True):
+    """The encoding of the values, the range that is shown, and the ends of intervals beyond it."""
+
+    x: Spec
+    within: ValueRange | None
+    cut: tuple[list[Row], list[Row]]
 
 
 def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
@@ -79,9 +89,12 @@ def ranking(db: ExperimentDB, ask: PlotRequest) -> Chart:
     shown = _shown(table, keys, names, ask)
     single = db.rank(metric.name, by="run", **options).table if by == "group" and keys else None
     dots = _dots(single, keys, shown) if single is not None else []
-    spec = _spec(ask, metric, shown, dots, keys, names, answer.notes)
+    axis = _axis(ask, metric, shown, dots)
+    said = [cut_note(axis.cut, "group"), _stretch(db, ask, shown, single, keys)]
+    spec = _spec(ask, metric, shown, dots, axis, keys, names, [*answer.notes[1:2], *said])
     spec |= odd_runs(single["run_id"]) if single is not None else {}
-    return Chart("ranking", spec["title"]["text"][0], _caption(metric, shown, answer.notes), spec, answer.basis)
+    caption = " ".join(filter(None, [_caption(metric, shown, answer.notes), *said]))
+    return Chart("ranking", spec["title"]["text"][0], caption, spec, answer.basis)
 
 
 def group_columns(table: pl.DataFrame) -> list[str]:
@@ -163,24 +176,51 @@ def _rows(shown: _Shown) -> list[Row]:
     ]
 
 
-def _spec(
-    ask: PlotRequest,
-    metric: Metric,
-    shown: _Shown,
-    dots: list[Row],
-    keys: Sequence[str],
-    names: DisplayNames,
-    notes: Sequence[str],
-) -> Spec:
+def _axis(ask: PlotRequest, metric: Metric, shown: _Shown, dots: list[Row]) -> _RankingAxis:
+    """Returns an axis with whole intervals, unless they are many times as long as the range of the runs."""
     rows = _rows(shown)
     values = [*(r["mean"] for r in rows), *(d["value"] for d in dots)]
     ends = [r[k] for r in rows for k in ("low", "high") if r[k] is not None]
     log = is_log(ask.log, "x", [*values, *ends], metric.goal)
     within = value_range(values, log=log) or (None if log else range_with_intervals(values, ends, _INTERVAL_ROOM))
-    axis = f"{metric.shown}, {reading_of(metric, ask.reading)} of each run"
-    x = number_field("mean", axis, log=log, within=within, **single_tick([*values, *ends]))
+    title = f"{metric.shown}, {reading_of(metric, ask.reading)} of each run"
+    x = number_field("mean", title, log=log, within=within, **single_tick([*values, *ends]))
+    if within is not None:
+        x["scale"]["nice"] = False  # an arrow stands at the very end
+    return _RankingAxis(x, within, cut_ends(rows, within))
+
+
+def _stretch(
+    db: ExperimentDB, ask: PlotRequest, shown: _Shown, single: pl.DataFrame | None, keys: Sequence[str]
+) -> str:
+    """Returns a note on the rows that hold broken runs, if these stretch the axis."""
+    label_of = {tuple(row[k] for k in keys): label for row, label in zip(shown.rows, shown.labels, strict=True)}
+    if single is None:
+        runs = {row["run_id"]: label for row, label in zip(shown.rows, shown.labels, strict=True) if "run_id" in row}
+    else:
+        own = single.select("run_id", *keys).rows()
+        runs = {run: label_of[tuple(key)] for run, *key in own if tuple(key) in label_of}
+    broken = Counter(runs[run] for run in broken_among(db, ask, list(runs)))
+    rows = zip(shown.labels, _rows(shown), strict=True)
+    extents = {label: [v for k in ("low", "mean", "high") if (v := row[k]) is not None] for label, row in rows}
+    ordered = {label: broken[label] for label in shown.labels if broken[label]}
+    return stretch_note(extents, ordered, ask.where)
+
+
+def _spec(
+    ask: PlotRequest,
+    metric: Metric,
+    shown: _Shown,
+    dots: list[Row],
+    drawn: _RankingAxis,
+    keys: Sequence[str],
+    names: DisplayNames,
+    notes: Sequence[str],
+) -> Spec:
+    rows = _rows(shown)
+    within = drawn.within
     y = _group_field(ask, shown.labels)
-    layers = _layers(ask, metric, rows, dots, x, y)
+    layers = _layers(ask, metric, rows, dots, drawn, y)
     row_kind = "runs" if (rows and not keys) or "run_id" in shown.rows[0] else "groups"
     tasks = _TASK in keys
     which = "the best of each task" if tasks else f"the best and the last {_WORST}"
@@ -191,7 +231,7 @@ def _spec(
     return filled_view(
         ask,
         title,
-        [f"{re.split(r' [(]|;', notes[1])[0].rstrip('.')}." if len(notes) > 1 else "", f"{cut} {beyond}".strip()],
+        [f"{re.split(r' [(]|;', notes[0])[0].rstrip('.')}.", *notes[1:], f"{cut} {beyond}".strip()],
         layers,
     )
 
@@ -206,8 +246,11 @@ def _group_field(ask: PlotRequest, labels: Sequence[str]) -> Spec:
     return text_field("group", short.names, labels, labelLimit=limit, labelExpr=short.expression, **above)
 
 
-def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], x: Spec, y: Spec) -> list[Spec]:
-    """Returns the layers: dots of runs, intervals and means of groups."""
+def _layers(
+    ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], drawn: _RankingAxis, y: Spec
+) -> list[Spec]:
+    """Returns the layers: dots of runs, intervals and means of groups, arrows where intervals go beyond the axis."""
+    x = drawn.x
     colour = _verdict_colour(ask, rows)
     tooltip_fields = tooltip(
         group="group", rank="rank", mean="mean", low="95 % from", high="95 % to", n="runs", verdict="verdict"
@@ -231,6 +274,14 @@ def _layers(ask: PlotRequest, metric: Metric, rows: list[Row], dots: list[Row], 
             {"type": "point", "filled": True, "size": 85, "opacity": 1, "clip": True},
             rows,
             {"x": x, "y": y, "color": colour, "tooltip": tooltip_fields},
+        ),
+        *(
+            layer(
+                {"type": "point", "shape": f"triangle-{side}", "filled": True, "size": 90, "opacity": 1},
+                ends,
+                {"x": {**x, "field": "at"}, "y": y, "color": colour, "tooltip": tooltip_fields},
+            )
+            for side, ends in zip(("left", "right"), drawn.cut, strict=True)
         ),
     ]
 

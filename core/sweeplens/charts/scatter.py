@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from sweeplens.charts.axis_notes import broken_among, stretch_note
 from sweeplens.charts.chart import Chart, Spec
 from sweeplens.charts.labels import number, printed
 from sweeplens.charts.request import MOST_POINTS, Metric, PlotRequest, asked_metrics, names_of, swept_hparams
@@ -74,11 +75,18 @@ def scatter(db: ExperimentDB, ask: PlotRequest) -> Chart:
         f"{len(drawn):,} of {count_of(len(rows), 'run')} drawn, evenly over the range."
         if len(drawn) < len(rows)
         else "",
+        _stretch(db, ask, rows, answer.table["run_id"].to_list()),
     ]
     spec = _spec(ask, axis, metric, drawn, front, names.hparam(colour) if colour else "", notes)
     spec |= odd_runs(answer.table["run_id"])
     title = " ".join(spec["title"]["text"])
     return Chart("scatter", title, _caption(axis, metric, rows, front, notes), spec, answer.basis)
+
+
+def _stretch(db: ExperimentDB, ask: PlotRequest, rows: Sequence[Row], runs: Sequence[str]) -> str:
+    """Returns a note on the broken runs, if they stretch the axis of the metric."""
+    broken = {printed(run): 1 for run in sorted(broken_among(db, ask, runs))}
+    return stretch_note({row["run"]: [row["y"]] for row in rows}, broken, ask.where)
 
 
 def _axis(db: ExperimentDB, ask: PlotRequest, metric: Metric, swept: Sequence[str], runs: pl.DataFrame) -> _ScatterAxis:

@@ -15,6 +15,7 @@ from sweeplens.errors import InputError, SweeplensError
 from sweeplens.extras import is_installed, not_installed
 from sweeplens.sources.given_roots import shown_root
 from sweeplens_mcp.cli.call import typed
+from sweeplens_mcp.cli.command_hints import as_commands
 from sweeplens_mcp.cli.targets import check_target
 from sweeplens_mcp.cli.terminal_images import IMAGE_SEQUENCES
 from sweeplens_mcp.execution.arguments import checked_arguments, tool_arguments
@@ -53,7 +54,7 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
         chosen.update(_size(options.size))
         database.load_experiments()
         chart = database.plot(checked["kind"], **chosen)
-    words = f"{chart.title}\n{chart.caption}"
+    words = f"{chart.title}\n{as_commands(chart.caption)}"
     if options.inline:
         words = f"{IMAGE_SEQUENCES[options.inline](chart.png(options.theme))}\n{words}"
     if options.output:
