@@ -17,6 +17,7 @@ from sweeplens.probability.gamma import chi2_tail, chi2_upper_quantile
 from sweeplens.probability.normal import normal_cdf, normal_quantile, normal_tail
 from sweeplens.probability.spread import spread_nodes
 from sweeplens.probability.student_t import t_tail
+from sweeplens.probability.student_t_arrays import t_tails
 
 RNG = np.random.default_rng(20261127)
 DF = 10 ** RNG.uniform(-0.3, 5, 3000)
@@ -60,6 +61,13 @@ def test_chi_square_with_very_many_degrees_of_freedom_is_scipys_to_seven_digits(
 def test_tails_of_students_t_are_scipys() -> None:
     t = RNG.normal(size=len(DF)) * 10 ** RNG.uniform(-3, 3, len(DF))
     np.testing.assert_allclose(_each(t_tail, DF, t), special.stdtr(DF, -t), **CLOSE)
+
+
+def test_tails_of_many_t_at_once_are_those_of_each_alone() -> None:
+    t = np.concatenate([np.abs(RNG.standard_t(np.minimum(DF, 50))) ** 2, [0.0, 1e-300, 1e200, np.inf, 3.0]])
+    df = np.concatenate([DF, [0.1, 1e14, 5.0, 8.0, 1e15]])
+    np.testing.assert_allclose(t_tails(df, t), _each(t_tail, df, t), rtol=1e-12, atol=1e-280)
+    assert t_tails(np.array([]), np.array([])).tolist() == []
 
 
 def test_tails_of_f_are_scipys() -> None:

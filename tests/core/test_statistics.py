@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -107,6 +107,20 @@ def test_power_is_that_of_the_noncentral_t_distribution(effect: float, df: float
 @given(st.floats(1e-3, 1e6), st.floats(0.6, 1e4))
 def test_power_is_a_number_between_0_and_1_however_large_the_effect(effect: float, df: float) -> None:
     assert 0.0 <= power.power_of(effect, df) <= 1.0 + 1e-9
+
+
+@given(effect=st.floats(0.02, 4), ratio=st.floats(0.1, 10), df=st.floats(1, 200), paired=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_seeds_needed_are_the_fewest_with_enough_power(effect: float, ratio: float, df: float, *, paired: bool) -> None:
+    spreads = power.SideDeviations(1.0, 0.0 if paired else ratio, paired=paired, df=df)
+    found = power.seeds_needed(effect * spreads.total, spreads)
+    reached = (
+        [power.power_of(effect * n**0.5, spreads.df_of(n)) >= 0.8 for n in (found.n - 1, found.n) if n > 1]
+        if found
+        else []
+    )
+    assert reached in ([], [True], [False, True])
+    assert found or power.power_of(effect * power.MOST_SEEDS**0.5, spreads.df_of(power.MOST_SEEDS)) < 0.8
 
 
 def test_seeds_needed_for_pairs_are_fewer_and_absurd_numbers_are_not_given() -> None:

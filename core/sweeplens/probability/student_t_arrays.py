@@ -54,7 +54,8 @@ def _fractions(x: Array, a: Array, b: Array) -> Array:
         going = np.abs(d * c - 1) > _ENOUGH
         if not going.any():
             break
-        left, x, a, b, c, d, value = (each[going] for each in (left, x, a, b, c, d, value))
+        left = left[going]
+        x, a, b, c, d, value = (each[going] for each in (x, a, b, c, d, value))
     return found
 
 
