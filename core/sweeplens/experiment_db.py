@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from sweeplens.answers import Answer, LazyAnswer
 from sweeplens.argument_types import checks_arguments
+from sweeplens.attribute_names import no_attribute
 from sweeplens.comparison_questions import ComparisonQuestions
 from sweeplens.cost_questions import CostQuestions
 from sweeplens.engines.polars_points import last_of_step
@@ -51,6 +52,14 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
     globs; ``where`` is a condition in SQL on the runs; ``reduce`` makes one number of a series: last, best, min, max, mean,
     at_step:N, last_k:K.
     """
+
+    if not TYPE_CHECKING:  # a type checker knows the methods
+
+        def __getattr__(self, name: str) -> object:
+            """Raises the error for an attribute that does not exist, with the nearest method."""
+            if name.startswith("_") or hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # the error of a property stays
+            raise AttributeError(no_attribute(type(self), name), name=name, obj=self)
 
     def summarize_metrics(
         self,

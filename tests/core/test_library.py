@@ -230,3 +230,25 @@ def test_the_first_place_that_names_a_setting_wins(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("ANALYSIS_METRIC_GOALS", json.dumps({"x": "higher"}))
     assert (AnalysisConfig().live_seconds, AnalysisConfig(live_seconds=5).live_seconds) == (4, 5)
     assert AnalysisConfig().metric_goals == {"x": "higher"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("runs", "list_runs"), ("show", "get_run"), ("rankk", "rank"), ("sql", "query_sql")]
+)
+def test_an_attribute_that_does_not_exist_names_the_nearest_method(tmp_path: Path, typed: str, meant: str) -> None:
+    db = ExperimentDB(base_path=tmp_path)
+    with pytest.raises(AttributeError, match=f"no attribute {typed!r}. Nearest: {meant}") as error:
+        getattr(db, typed)
+    assert error.value.name == typed
+
+
+def test_the_error_of_a_property_and_of_a_private_name_stays(tmp_path: Path) -> None:
+    class Own(ExperimentDB):
+        @property
+        def broken(self) -> str:
+            raise AttributeError("the cause")
+
+    db = Own(base_path=tmp_path)
+    with pytest.raises(AttributeError, match="the cause"):
+        _ = db.broken
+    assert not hasattr(db, "_ipython_display_")

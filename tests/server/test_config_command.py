@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -138,3 +139,24 @@ def test_a_file_without_writing_is_refused(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         main(["config", "cursor", "experiments", "--file", "x.json"])
     assert "add --write, or --dry-run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("client", ["cursor", "codex", "continue", "opencode", "goose", "zed", "jupyter-ai"])
+def test_an_entry_that_served_other_folders_is_replaced_with_the_command_for_both(
+    client: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, other, file = tmp_path / "first", tmp_path / "the other", tmp_path / "config.file"
+    for folder in (first, other):
+        folder.mkdir()
+    assert main(["config", client, str(first), "--write", "--file", str(file)]) == 0
+    assert "served" not in capsys.readouterr().err
+    assert main(["config", client, str(other), "--dry-run", "--file", str(file)]) == 0
+    assert f"The entry would be replaced: it served {first}, and now {other}" in capsys.readouterr().err
+    assert main(["config", client, str(other), "--write", "--file", str(file)]) == 0
+    said = capsys.readouterr()
+    assert "Replaced the entry sweeplens" in said.out
+    both = shlex.split(said.err.partition("For all: ")[2].splitlines()[0])
+    assert main(both[1:]) == 0
+    assert str(first) in file.read_text(encoding="utf-8")
+    assert str(other) in file.read_text(encoding="utf-8")
+    assert "served" not in capsys.readouterr().err

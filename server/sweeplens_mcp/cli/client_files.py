@@ -23,16 +23,17 @@ from sweeplens_mcp.cli.clients import SERVER_NAME, Client, LaunchCommand
 from sweeplens_mcp.cli.entry_merge import CONTINUE_HEAD, UnmergeableError
 from sweeplens_mcp.cli.file_replacement import CurrentFile, current, replace_text
 from sweeplens_mcp.cli.jsonc_edit import has_no_value
-from sweeplens_mcp.cli.text_merge import merged_text
+from sweeplens_mcp.cli.text_merge import merged_text, served_in
 
 __all__ = ["FileChange", "document", "pasted", "planned", "rendered", "write"]
 
 
 class FileChange(Struct, frozen=True):
-    """A file, and its new text."""
+    """A file, and its new text. ``served``: the folders of an entry of ours that is in the file."""
 
     file: CurrentFile
     after: str
+    served: tuple[str, ...] = ()
 
     @property
     def is_none(self) -> bool:
@@ -78,7 +79,9 @@ def planned(client: Client, launch: LaunchCommand, path: Path) -> FileChange:
         )
     try:
         file = current(path)
-        return FileChange(file, _with_entry(client, launch, file.text or ""))
+        text = file.text or ""
+        served = () if _is_blank(client, text.removeprefix("\ufeff")) else tuple(served_in(text, client))
+        return FileChange(file, _with_entry(client, launch, text), served)
     except UnmergeableError as error:
         raise _left_alone(client, launch, path, f"{path} {error}") from None
     except ConfigError as error:
@@ -97,7 +100,8 @@ def write(client: Client, launch: LaunchCommand, path: Path) -> str:
     link = f" (a link to {change.file.path})" if path.is_symlink() else ""
     if backup is None:
         return f"Wrote {path}{link}"
-    return f"Wrote the entry {SERVER_NAME} in {path}{link}; everything else is unchanged, and the previous file is {backup}"
+    verb = "Replaced" if change.served else "Wrote"
+    return f"{verb} the entry {SERVER_NAME} in {path}{link}; everything else is unchanged, and the previous file is {backup}"
 
 
 def pasted(client: Client, launch: LaunchCommand, path: Path) -> str:

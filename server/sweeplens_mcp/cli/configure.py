@@ -8,10 +8,11 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from sweeplens.errors import SweeplensError
-from sweeplens_mcp.cli.client_files import planned, rendered, write
+from sweeplens_mcp.cli.client_files import FileChange, planned, rendered, write
 from sweeplens_mcp.cli.clients import CLIENTS, Client, LaunchCommand, client_named
 from sweeplens_mcp.cli.parsing import SentenceParser
 
@@ -61,11 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
         path = Path(os.path.expandvars(options.file)).expanduser() if options.file else client.path
-        if options.dry_run:
-            print(planned(client, launch, path).diff() or f"{path} would not change\n", end="")
+        change = planned(client, launch, path) if options.dry_run or options.write else None
+        if options.dry_run and change:
+            print(change.diff() or f"{path} would not change\n", end="")
+            print(_replaced(change, client, launch, options), end="", file=sys.stderr)
             return 0
-        if options.write:
+        if options.write and change:
             print(write(client, launch, path))
+            print(_replaced(change, client, launch, options), end="", file=sys.stderr)
             print(
                 _elsewhere(client, (*options.folders, *options.root)) if path == client.path else "",
                 end="",
@@ -79,6 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(_elsewhere(client, (*options.folders, *options.root)), end="", file=sys.stderr)
     print(rendered(client, launch), end="")
     return 0
+
+
+def _replaced(change: FileChange, client: Client, launch: LaunchCommand, options: argparse.Namespace) -> str:
+    """Returns a line on folders that an existing entry served and that are not served now, with the command for all; or nothing."""
+    now = [after for word, after in pairwise(launch.args) if word == "--root"]
+    lost = [folder for folder in change.served if folder not in now]
+    if not lost:
+        return ""
+    file = ["--file", options.file] if options.file else []
+    both = " ".join(map(shlex.quote, ["sweeplens", "config", client.name, *lost, *now, "--write", *file]))
+    verb = "would be replaced" if options.dry_run else "was replaced"
+    return f"The entry {verb}: it served {', '.join(lost)}, and now {', '.join(now)}. For all: {both}\n"
 
 
 def _elsewhere(client: Client, folders: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Puts our entry into a client's configuration as data; other entries stay.
 
     merge_entry(document, client, launch)    changes ``document``: plain dictionaries, or those of tomlkit or ruamel.yaml
+    served_before(document, client)          the folders of the entry that would be replaced
 
 In an existing entry only the keys that start the server are replaced (`LAUNCH_KEYS`). All others stay: `env`, timeouts, whether
 it is enabled, the allowed tools. Raises UnmergeableError if the file has another structure.
@@ -9,14 +10,16 @@ it is enabled, the allowed tools. Raises UnmergeableError if the file has anothe
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from itertools import pairwise
 from typing import Any, cast
 
 from sweeplens_mcp.cli.clients import SERVER_NAME, Client, LaunchCommand
 
-__all__ = ["CONTINUE_HEAD", "LAUNCH_KEYS", "UnmergeableError", "merge_entry"]
+__all__ = ["CONTINUE_HEAD", "LAUNCH_KEYS", "UnmergeableError", "merge_entry", "served_before"]
 
 LAUNCH_KEYS = frozenset({"command", "args", "cmd", "type"})
 CONTINUE_HEAD = {"name": SERVER_NAME, "version": "0.1.0", "schema": "v1"}
+_VARIABLE = "ANALYSIS_EXPERIMENT_DIR"
 _ADDRESS_KEYS = ("url", "serverUrl", "httpUrl", "uri")
 
 
@@ -42,6 +45,28 @@ def merge_entry(document: object, client: Client, launch: LaunchCommand) -> None
         container[last] = dict(cast("dict[str, Any]", entry))
     else:
         _merge_fields(_mapping(container[last], f"at {'.'.join(client.keys)}"), cast("dict[str, Any]", entry))
+
+
+def served_before(document: object, client: Client) -> list[str]:
+    """Returns the folders that our existing entry serves; none if there is no entry."""
+    place = document
+    for key in client.keys:
+        place = cast("Mapping[str, Any]", place).get(key) if isinstance(place, Mapping) else None
+    if isinstance(place, list):
+        place = next((server for server in cast("list[Any]", place) if _is_ours(server)), None)
+    if not isinstance(place, Mapping):
+        return []
+    entry = cast("Mapping[str, Any]", place)
+    words = [str(word) for key in ("command", "args") for word in _words_of(entry.get(key))]
+    named = [word.partition("=")[2] for word in words if word.startswith("--root=")]
+    named += [after for word, after in pairwise(words) if word == "--root"]
+    variables = entry.get("env")
+    configured = cast("Mapping[str, Any]", variables).get(_VARIABLE) if isinstance(variables, Mapping) else None
+    return named or ([str(configured)] if configured else [])
+
+
+def _words_of(value: object) -> list[object]:
+    return list(cast("list[object]", value)) if isinstance(value, list) else []
 
 
 def _merge_into_list(container: MutableMapping[str, Any], key: str, entry: dict[str, Any]) -> None:

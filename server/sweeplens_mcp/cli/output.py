@@ -5,7 +5,8 @@
     beside_data(answer, ...)            notes and basis, for stderr where the format is CSV
     write(text, output)                 writes the text to stdout or to the file
 
-The default is a table on a terminal and, in a pipe or a file, the text that clients get, without a limit on its length.
+The default is a table on a terminal and, in a pipe or a file, the text that clients get, without a limit on its length: aligned
+columns, or commas if those are much shorter. Programs ask for CSV or JSON.
 """
 
 from __future__ import annotations

@@ -33,6 +33,26 @@ __all__ = ["add_option", "main", "option_values", "parsed_words", "question_pars
 
 _ALWAYS = "fresh"  # a command reads the folders first in any case
 _WATCH_SECONDS = 2.0
+_MEANT = {
+    **dict.fromkeys(("filter", "condition", "query", "match", "if", "status", "select"), ("--where",)),
+    **dict.fromkeys(("since", "after", "from", "from_cursor", "last"), ("--cursor",)),
+    **dict.fromkeys(
+        ("n", "top", "top_k", "head", "max", "count", "rows", "num"), ("--limit", "--budget", "--max-points")
+    ),
+    **dict.fromkeys(("order", "order_by", "sort_by", "sorted", "orderby"), ("--sort",)),
+    **dict.fromkeys(
+        ("group_by", "groupby", "group", "by", "hparam", "params", "param"), ("--hparams", "--hparam", "--by")
+    ),
+    **dict.fromkeys(("dir", "folder", "path", "base_path", "data", "logdir", "experiments"), ("--root",)),
+    **dict.fromkeys(("out", "file", "save", "to", "export"), ("--output",)),
+    **dict.fromkeys(("csv", "markdown", "table", "type"), ("--format",)),
+    **dict.fromkeys(("direction", "mode", "objective"), ("--goal",)),
+    **dict.fromkeys(("follow", "live", "f"), ("--watch",)),
+    **dict.fromkeys(("run", "id", "ids", "name", "run_id"), ("--runs",)),
+    **dict.fromkeys(("metric", "y", "keys"), ("--metrics", "--pattern")),
+    **dict.fromkeys(("xaxis", "x_axis"), ("--x",)),
+}
+"""Words of other tools for options, with the options that are meant, the first that a command has."""
 
 
 def main(name: str, arguments: Sequence[str]) -> int:
@@ -154,7 +174,11 @@ def _with_command_names(description: str) -> str:
 def _add_output_options(group: argparse._ArgumentGroup) -> None:  # pyright: ignore[reportPrivateUsage]
     group.add_argument("--root", action="append", default=[], metavar="DIR", help="a folder of experiments, as DIR")
     group.add_argument(
-        "--format", choices=FORMATS, default="", help="default: a table on a terminal, stable text in a pipe or file"
+        "--format",
+        choices=FORMATS,
+        default="",
+        help="default: a table on a terminal; in a pipe or file the text for reading, with aligned columns or, for wide "
+        "tables, commas. For cut, awk and pandas: csv",
     )
     group.add_argument(
         "-o", "--output", default="", metavar="FILE", help="write there; .csv, .json and .md name the format"
@@ -225,11 +249,20 @@ def _with_dashed_values(parser: argparse.ArgumentParser, arguments: Sequence[str
 
 
 def _unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
-    known = [option for action in parser._actions for option in action.option_strings]  # pyright: ignore[reportPrivateUsage]
+    actions = parser._actions  # pyright: ignore[reportPrivateUsage]
+    known = [option for action in actions for option in action.option_strings]
     name = word.partition("=")[0]
     if name == "--json":
         return "No option --json: --format json prints JSON."
-    near = nearest(name, known) or nearest(f"--{name.lstrip('-')}", known)
+    typed = name.lstrip("-").replace("-", "_")
+    words = [action.dest for action in actions if not action.option_strings]
+    own = {dest.rstrip("s"): dest for dest in words if dest != "folders"}
+    if typed.rstrip("s") in own:
+        shown = own[typed.rstrip("s")].upper().removesuffix("_ID")
+        return f"No option {name}: {shown} is a word of its own: {parser.prog} {shown} DIR"
+    meant = next((option for option in _MEANT.get(typed, ()) if option in known), "")
+    long = [option for option in known if option.startswith("--")]
+    near = [meant] if meant else nearest(f"--{name.lstrip('-')}", long)
     return f"No option {name}." + (f" Nearest: {', '.join(near)}." if near else "")
 
 

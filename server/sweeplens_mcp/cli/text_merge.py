@@ -1,6 +1,7 @@
 """Merges our entry into the text of a client's configuration: JSON with comments, TOML or YAML.
 
     merged_text(text, client, launch)    the new text. Raises UnmergeableError, whose message completes "FILE ..."
+    served_in(text, client)              the folders that our entry in the text serves
 
 Everything else stays byte for byte: comments, order, indentation, quotes, line ends. Before it is written, the result is parsed
 again, by another parser where there is one, and compared with the wanted data.
@@ -18,10 +19,10 @@ from typing import Any
 import yaml
 
 from sweeplens_mcp.cli.clients import Client, LaunchCommand
-from sweeplens_mcp.cli.entry_merge import UnmergeableError, merge_entry
+from sweeplens_mcp.cli.entry_merge import UnmergeableError, merge_entry, served_before
 from sweeplens_mcp.cli.jsonc_edit import JsoncError, edited, parsed
 
-__all__ = ["merged_text"]
+__all__ = ["merged_text", "served_in"]
 
 _WIDE = 1 << 20  # no line is folded
 _YAML_INDENTS = (
@@ -36,7 +37,7 @@ _YAML_INDENTS = (
 
 def merged_text(text: str, client: Client, launch: LaunchCommand) -> str:
     """Returns the text with our entry; the same text if the entry is there already."""
-    read, edit = {"json": (parsed, _json), "toml": (tomllib.loads, _toml), "yaml": (_yaml_data, _yaml)}[client.form]
+    read, edit = _READERS[client.form], {"json": _json, "toml": _toml, "yaml": _yaml}[client.form]
     has_crlf = "\r\n" in text and "\n" not in text.replace("\r\n", "")
     plain = text.replace("\r\n", "\n") if has_crlf else text
     before = _read(read, plain)
@@ -50,11 +51,23 @@ def merged_text(text: str, client: Client, launch: LaunchCommand) -> str:
     return after.replace("\n", "\r\n") if has_crlf else after
 
 
+def served_in(text: str, client: Client) -> list[str]:
+    """Returns the folders that our entry in a file serves; none without an entry. Raises UnmergeableError."""
+    return served_before(_read(_READERS[client.form], text.removeprefix("\ufeff").replace("\r\n", "\n")), client)
+
+
 def _read(read: Callable[[str], Any], text: str) -> Any:
     try:
         return read(text)
     except (JsoncError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         raise UnmergeableError(f"cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _yaml_data(text: str) -> Any:
+    return yaml.safe_load(text)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {"json": parsed, "toml": tomllib.loads, "yaml": _yaml_data}
 
 
 def _json(text: str, wanted: object, client: Client, launch: LaunchCommand) -> str:
@@ -71,10 +84,6 @@ def _toml(text: str, wanted: object, client: Client, launch: LaunchCommand) -> s
         return tomlkit.dumps(document)  # pyright: ignore[reportUnknownMemberType]
     except TOMLKitError as error:
         raise UnmergeableError(f"cannot be edited: {error}") from None
-
-
-def _yaml_data(text: str) -> Any:
-    return yaml.safe_load(text)
 
 
 def _yaml(text: str, wanted: object, client: Client, launch: LaunchCommand) -> str:
