@@ -56,6 +56,14 @@ def test_the_range_is_extended_if_the_best_is_at_its_end() -> None:
     assert [w[1] for w in words] == ["seed=3", "seed=4", "seed=5"]
 
 
+def test_two_values_are_a_range_too_if_the_better_is_clearly_better() -> None:
+    clear = _row(_ask(_seeds({(("lr", 0.001),): 1.0, (("lr", 0.01),): 0.8})), "edge")
+    assert str(clear["settings"][0]).startswith("lr=0.1")  # pyright: ignore[reportIndexIssue]
+    level = _ask(_seeds({(("lr", 0.001),): 1.0, (("lr", 0.01),): 1.001}, spread=0.1))
+    switch = _ask(_seeds({(("use_ema", 0),): 1.0, (("use_ema", 1),): 0.8}))
+    assert not {"edge"} & {*level.table["reason"], *switch.table["reason"]}
+
+
 @pytest.mark.parametrize("dropout", [(0.3, 0.6, 0.9), (0.5, 0.75, 1.0)])
 def test_a_share_is_not_extended_beyond_one(dropout: tuple[float, ...]) -> None:
     answer = _ask(_seeds({(("dropout", d),): 1 - 0.1 * i for i, d in enumerate(dropout)}))

@@ -178,9 +178,11 @@ def _edges(sweep: SweepSettings, n: int) -> Iterator[Suggestion]:
         told = [s.values[i] for s in sweep.settings]
         levels = sorted({float(v) for v in told if isinstance(v, int | float) and not isinstance(v, bool)})
         here = best.values[i]
-        if len(levels) < 3 or here not in (levels[0], levels[-1]):
+        if len(levels) < 2 or here not in (levels[0], levels[-1]):
             continue
         ends = levels if here == levels[-1] else levels[::-1]
+        if len(levels) == 2 and not _has_slope(sweep, i, ends):
+            continue
         beyond = _beyond(ends, whole=all(isinstance(v, int) for v in told if v is not None))
         if beyond is None or _mean_at(sweep, i, ends[-1]) >= _mean_at(sweep, i, ends[-2]):
             continue
@@ -191,6 +193,13 @@ def _edges(sweep: SweepSettings, n: int) -> Iterator[Suggestion]:
             sweep.seeded({**cell_of(sweep, best), name: beyond}, n),
             detectable_after(sweep, best.n, n, n - 1),
         )
+
+
+def _has_slope(sweep: SweepSettings, key: int, ends: Sequence[float]) -> bool:
+    """Whether the better of two levels, of which one is always at an end, is better by more than the spread of a run. A switch
+    (0 and 1) has no value beyond."""
+    gap = _mean_at(sweep, key, ends[0]) - _mean_at(sweep, key, ends[1])
+    return 0 not in ends and gap > (sweep.deviation or 0.0)
 
 
 def _mean_at(sweep: SweepSettings, key: int, level: object) -> float:
@@ -204,7 +213,7 @@ def _beyond(ends: Sequence[float], *, whole: bool) -> float | int | None:
     would leave 0 to 1."""
     last, before = ends[-1], ends[-2]
     ratio = last / before if last * before > 0 else 0.0
-    even = abs((ends[-1] - ends[-2]) - (ends[-2] - ends[-3])) <= 1e-6 * abs(ends[-1] - ends[-3])
+    even = len(ends) > 2 and abs((ends[-1] - ends[-2]) - (ends[-2] - ends[-3])) <= 1e-6 * abs(ends[-1] - ends[-3])
     value = last * ratio if ratio and not even else 2 * last - before
     share = all(0 <= v <= 1 for v in ends)
     if value * last < 0 or value == last or (value == 0 and last != 0) or (share and max(ends) >= 0.3 and value >= 1):
