@@ -95,6 +95,13 @@ def test_runs_without_a_printed_log_are_not_counted_as_silent(tmp_path: Path) ->
     assert printed(opened(tmp_path)) == [("r0", "low", f'printed in 3 of 3 logs: "{OVERLAP}"')]
 
 
+def test_the_printed_output_has_many_usual_names(tmp_path: Path) -> None:
+    names = "stdout stderr.txt cout.txt console.txt slurm-17.out train.err nohup.out job.o4711 output.log".split()
+    for name in names:
+        run(tmp_path, name.replace(".", "_"), OVERLAP + "\n", log=name)
+    assert list(warnings_by_run(opened(tmp_path)).values()) == [[OVERLAP]] * len(names)
+
+
 def test_a_text_log_that_is_itself_the_run_is_read_for_warnings(tmp_path: Path) -> None:
     for i in range(3):
         rows = "".join(f"{{'loss': {1 / s:.4f}, 'epoch': {s}}}\n" for s in range(1, 9))
