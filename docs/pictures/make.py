@@ -39,7 +39,8 @@ def charts() -> Iterator[tuple[str, Chart]]:
     """Each picture by its name."""
     with tempfile.TemporaryDirectory() as folder:
         write_sweep(Path(folder) / "sweep", now=NOW)
-        config = AnalysisConfig(refresh_seconds=1e6, live_seconds=1e12, cache="memory")
+        live = max(0.0, (datetime.now(UTC) - NOW).total_seconds()) + 600  # of the last run alone
+        config = AnalysisConfig(refresh_seconds=1e6, live_seconds=live, cache="memory")
         db = ExperimentDB(config, base_path=Path(folder) / "sweep")
         for name, (kind, options) in PICTURES.items():
             yield name, db.plot(kind, **options)
