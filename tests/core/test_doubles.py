@@ -349,3 +349,17 @@ def test_one_sweep_recorded_by_twelve_tools_is_recognised_and_no_other(tmp_path:
                 for v in members[n].cast(pl.Float64, strict=False).drop_nulls()
             }
             assert len(known) <= 1, (double.runs, names, known)
+
+
+def test_a_few_copies_are_left_out_by_a_condition_that_names_the_later_ones(tmp_path: Path) -> None:
+    as_jsonl(tmp_path / "runs")
+    names = sorted(p.name for p in (tmp_path / "runs").iterdir())
+    for copied in (1, 2):
+        source = tmp_path / "runs" / names[copied]
+        shutil.copytree(source, tmp_path / "runs" / f"{names[copied]} it's again")
+        db = opened(tmp_path)
+        warning = said(db.overview())
+        condition = warning.partition('where="')[2].partition('" keeps one of each')[0]
+        assert condition.startswith(f"run_id {'<>' if copied == 1 else 'NOT IN'} ")
+        assert said(db.overview(where=condition)) == ""
+        assert db.list_runs(where=condition).table.height == len(names)

@@ -27,6 +27,7 @@ _NAMED = 4  # groups, and runs of a group, that the warning names beside the fir
 _LEAST_VALUES, _LEAST_SHORT = 3, 5  # for values with many digits; with few digits, which can be equal by chance
 _ENDS = ("first", "last_finite", "min", "max")
 _SINGLE = 2e-7  # largest error of a mean or deviation by rounding to single precision, relative to the largest value
+_COPIES, _LONGEST = 3, 160  # copies, and characters of their names, that a condition spells out
 _DIGITS = 4  # values with no more (an accuracy over 100 images) are equal by chance
 _LEAST_ENDS = 0.85  # distinct last values per curve; six runs over 15 equally likely values have fewer
 _METRICS, _VALUES = "#metrics", "#values"  # columns beside those of the runs frame
@@ -219,7 +220,8 @@ def _sentence(doubles: Sequence[DuplicateRuns], members: pl.DataFrame, used: pl.
         times = "more than once" if many > 1 else f"{members.height} times"
     else:
         who, times = f"{many} pairs of runs" if many > 1 else "2 runs", "twice"
-    advice = (conditions and _condition(members, used, many)) or "leave out all but one of each"
+    condition = _condition(members, used, many) or _by_name(members, used) if conditions else ""
+    advice = condition or "leave out all but one of each"
     named = [f"{run!r} ({kind})" for run, kind in zip(first["run_id"], first["format"], strict=True)]
     both = " and ".join(named) if len(named) == 2 else listed(named)
     curves = doubles[int(first["double"])].curves
@@ -251,6 +253,21 @@ def _condition(members: pl.DataFrame, used: pl.DataFrame, groups: int) -> str:
                 also = f", but drops {others} other run{'s' * (others > 1)}" if others else ""
                 return f'where="{text.format(quoted)}" keeps one of each{also}'
     return ""
+
+
+def _by_name(members: pl.DataFrame, used: pl.DataFrame) -> str:
+    """Returns a condition that names the later copies, the less full ones of each group; empty if they are many or long."""
+    order = [c for c in (_METRICS, _VALUES, "created_at") if c in used.columns]
+    about = members.select("double", "run_id").join(used.select("run_id", *order), on="run_id")
+    later = [c == "created_at" for c in order]
+    placed = about.sort(
+        "double", *order, "run_id", descending=[False, *(not own for own in later), False], nulls_last=True
+    )
+    spare = placed.filter(pl.int_range(pl.len()).over("double") > 0)["run_id"].to_list()
+    named = ", ".join("'" + run.replace("'", "''") + "'" for run in spare)
+    if len(spare) > _COPIES or len(named) > _LONGEST:
+        return ""
+    return f'where="run_id {"<> " + named if len(spare) == 1 else f"NOT IN ({named})"}" keeps one of each'
 
 
 def _are_fullest(kept: pl.DataFrame, inside: pl.DataFrame) -> bool:
