@@ -189,7 +189,7 @@ def test_steps_placed_by_columns_are_those_placed_row_by_row(
         steps = [
             step if placed else None for step, placed in zip(found.step.tolist(), found.placed.tolist(), strict=True)
         ]
-        splits = [found.splits[at] for at in found.under.tolist()]
+        splits: list[str] = [found.splits[int(at)] for at in found.under.tolist()]
         assert list(zip(found.run.tolist(), steps, found.own.tolist(), splits, strict=True)) == expected
         assert one == other
 
