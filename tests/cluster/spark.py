@@ -29,6 +29,7 @@ _HOME = Path("build/spark-venv")
 JAVA = "openjdk-17-jre-headless"
 LOCAL_CLUSTER = "local-cluster[2,1,1024]"
 _DEPLOY = "org.apache.spark.deploy"
+_FIRST = "SELECT id % 2 AS part, count(*) AS n FROM range(0, 1000, 1, 4) GROUP BY 1"
 _START_SECONDS = 600  # of a machine that does much else
 
 
@@ -227,11 +228,12 @@ def _await(port: int) -> None:
 
 
 def _answering(address: str) -> None:
-    """Waits until a new server has answered its first question: on a busy machine that takes longer than a call waits."""
+    """Waits until a new server has answered a question that needs executors: on a busy machine that takes longer than a call
+    waits, and a master that starts them itself begins with the first job."""
     until = time.monotonic() + _START_SECONDS
     while True:
         try:
-            SparkConnection(parse_address(address)).collected(lambda session: session.sql("SELECT 1 AS one"))
+            SparkConnection(parse_address(address)).collected(lambda session: session.sql(_FIRST))
         except ClusterUnreachableError:
             if time.monotonic() > until:
                 raise

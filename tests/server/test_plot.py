@@ -121,8 +121,8 @@ def test_the_shell_writes_pictures_and_a_report(
         (["plot", "ranking", "mtric=a", "-o", "x.png"], "Nearest: 'metrics'"),
         (["plot", "ranking", "-o", "x.png", "--theme", "drak"], "Nearest: 'dark'"),
         (["plot", "ranking", "-o", "x.png", "--size", "big"], "WIDTHxHEIGHT"),
-        (["plot", "ranking", "-o", "/nowhere/at/all/x.json"], "cannot be written"),
-        (["report", "-o", "/nowhere/at/all/x.html"], "cannot be written"),
+        (["plot", "ranking", "-o", "/nowhere/at/all/x.json"], "make it first (mkdir -p /nowhere/at/all)"),
+        (["report", "-o", "/nowhere/at/all/x.html"], "make it first (mkdir -p /nowhere/at/all)"),
         (["call", "plot", "--json"], "no structured content"),
     ],
 )
