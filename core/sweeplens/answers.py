@@ -4,6 +4,7 @@
     LazyAnswer  an answer whose rows are computed page by page; their number is known before
     Basis       the data behind an answer: roots, data version, runs matched, used and left out, points, warnings
     LeftOut     a reason and the runs that were left out for it
+    reworded    an answer with its sentences in other words
 
 An analysis fills its part of the basis (`runs_used`, `left_out`, `points`, `sampling`, `warnings`); `ExperimentDB`
 adds roots, data version, the runs that matched and the Python line that returns the same answer.
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from sweeplens.charts.request import PlotKeywords
 _SHOWN = 100  # rows of a lazy answer in a notebook
 
-__all__ = ["Answer", "Basis", "LazyAnswer", "LeftOut"]
+__all__ = ["Answer", "Basis", "LazyAnswer", "LeftOut", "reworded"]
 
 
 class LeftOut(Struct, frozen=True):
@@ -154,3 +155,13 @@ class LazyAnswer(Struct, frozen=True):
 
 
 Scroll = LazyAnswer  # its name in version 0.1
+
+
+def reworded(answer: Answer, words: Callable[[str], str]) -> Answer:
+    """Returns the answer with its notes, warnings and sentences in other words, such as calls as commands."""
+    table = answer.table
+    if table.columns == ["topic", "text"]:
+        table = table.with_columns(text=table["text"].map_elements(words, return_dtype=table.schema["text"]))
+    warnings = tuple(map(words, answer.basis.warnings))
+    basis = replace(answer.basis, warnings=warnings)
+    return replace(answer, table=table, notes=tuple(map(words, answer.notes)), basis=basis)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.answers import Answer
+from sweeplens.answers import Answer, reworded
 from sweeplens.charts.labels import printed
 from sweeplens.charts.page import ChartOnPage, on_page, theme_data
 from sweeplens.charts.rendering import can_render, javascript, renderer_hint
@@ -104,12 +104,17 @@ PLAN = (
 """The sections of a report, in their order; the problems in files come last."""
 
 
-def report_page(db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "") -> str:
-    """Returns the page about these runs, of one version of the data. Raises SweeplensError if there are no such runs."""
+def report_page(
+    db: ExperimentDB, *, runs: Sequence[str] = (), where: str = "", words: Callable[[str], str] = str
+) -> str:
+    """Returns the page about these runs, of one version of the data. Raises SweeplensError if there are no such runs.
+
+    ``words``: puts calls that answers advise into the form of their reader, as commands for a shell.
+    """
     db.view(runs, where)  # a selection that fails is an error of the page, not of a section
     metrics = report_metrics(db, runs=runs, where=where)
     selected = {"runs": tuple(runs), "where": where}
-    sections = [_planned(db, plan, metrics, selected) for plan in PLAN]
+    sections = [_planned(db, plan, metrics, selected, words) for plan in PLAN]
     roots = ", ".join(name.rstrip("/").rpartition("/")[2] for name in db.root_names)
     drawn = can_render()
     return made_page(
@@ -168,7 +173,13 @@ def write_page(path: str | Path, page: str) -> Path:
     return place
 
 
-def _planned(db: ExperimentDB, plan: SectionPlan, metrics: Sequence[str], selected: Mapping[str, Any]) -> Section:
+def _planned(
+    db: ExperimentDB,
+    plan: SectionPlan,
+    metrics: Sequence[str],
+    selected: Mapping[str, Any],
+    words: Callable[[str], str],
+) -> Section:
     """Returns a section of the plan, computed from the database."""
     if plan.about and not metrics:
         return Section(plan.id, plan.title)
@@ -176,7 +187,7 @@ def _planned(db: ExperimentDB, plan: SectionPlan, metrics: Sequence[str], select
     charts = [_tried(partial(db.plot, kind, metrics=about, **selected)) for kind in plan.charts]
     named = about if plan.ask else []
     answer = _tried(partial(getattr(db, plan.ask), *named, **selected)) if plan.ask else None
-    return section_of(plan, answer, charts)
+    return section_of(plan, reworded(answer, words) if isinstance(answer, Answer) else answer, charts)
 
 
 def _tried(ask: Callable[[], T]) -> T | SweeplensError:

@@ -107,3 +107,15 @@ def test_advice_to_call_the_doctor_has_the_folder(typed: str, here: Path, capsys
     said = "".join(capsys.readouterr())
     assert "`sweeplens doctor texts --files`" in said
     assert main(["doctor", "texts", "--files"]) == 0
+
+
+def test_files_that_the_command_line_writes_advise_commands_and_json_keeps_the_calls(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in ("report runs -o r.html", "overview runs -o o.csv", "overview runs -o o.json"):
+        assert main(shlex.split(words)) == 0, capsys.readouterr().err
+    page, table, data = ((here / name).read_text(encoding="utf-8") for name in ("r.html", "o.csv", "o.json"))
+    assert re.search(r"sweeplens \w+ .*runs", table)
+    assert "sweeplens diagnose runs" in page or "sweeplens rank" in page
+    assert not re.search(r"(?<![.\w])(rank_runs|diagnose_runs|list_runs)\(", table + page)
+    assert re.search(r"\b(rank_runs|diagnose_runs|list_runs)\(", data)

@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,15 @@ def plot_to_file(kind: str, values: Sequence[str], settings: Settings, options: 
 
 def report_to_file(output: str, settings: Settings, *, where: str = "", opened: bool = False) -> str:
     """Writes the report and returns the text to print. Raises SweeplensError."""
+    from sweeplens.report import report_page, write_page
+    from sweeplens_mcp.cli.command_hints import as_commands
+
     with _hints_for_shell({"where": where}, settings):
         database = open_database(settings)
         verb = check_target(Path(output), database.roots)
         database.load_experiments()
-        path = database.report(output, where=where)
+        page = report_page(database.pinned(), where=where, words=partial(as_commands, folders=_folders(settings)))
+        path = write_page(output, page)
     _show(path, wanted=opened)
     lacking = "" if is_installed("vl_convert") else f"\nWithout charts: {not_installed('vl_convert')}"
     return f"{verb} {path} ({path.stat().st_size // 1000} kB; opens in any browser, without network){lacking}"
@@ -84,8 +89,11 @@ def _hints_for_shell(values: Mapping[str, object], settings: Settings) -> Genera
     except SweeplensError as error:
         from sweeplens_mcp.cli.command_hints import as_commands, with_shell_quotes
 
-        folders = [shown_root(root) for root in settings.roots]
-        raise InputError(as_commands(with_shell_quotes(error, values), folders)) from error
+        raise InputError(as_commands(with_shell_quotes(error, values), _folders(settings))) from error
+
+
+def _folders(settings: Settings) -> list[str]:
+    return [shown_root(root) for root in settings.roots]
 
 
 def _size(text: str) -> dict[str, int]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.answers import Answer
+from sweeplens.answers import Answer, reworded
 from sweeplens.display import flat
 from sweeplens.errors import InputError
 from sweeplens_mcp.render.answers import PageRequest, reply
@@ -78,11 +78,11 @@ def formatted(answer: Answer, spec: ToolSpec, limit: int, output: Output, hint: 
         return terminal_text(answer, spec, limit, has_color=output.has_color, hint=hint)
     answer, closing = _without_cursor(_first_rows(answer, limit), spec)
     if output.format == "csv":
-        return flat(answer.table).write_csv()
+        return flat(reworded(answer, hint).table).write_csv()
     if output.format == "json":
         rendered = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.renderer)
         return json.dumps(rendered.structured, ensure_ascii=False) + "\n"
-    answer = _with_commands(answer, hint)
+    answer = reworded(answer, hint)
     if output.format == "md":
         return "\n\n".join(_markdown(answer)) + "\n"
     text = reply(answer, PageRequest(_NO_LIMIT, closing=closing), spec.renderer).text
@@ -93,19 +93,8 @@ def beside_data(answer: Answer, limit: int, output: Output, hint: Callable[[str]
     """Returns the notes and the basis for stderr where the format holds data alone; empty for the other formats."""
     if output.format != "csv":
         return ""
-    answer = _with_commands(_first_rows(answer, limit), hint)
+    answer = reworded(_first_rows(answer, limit), hint)
     return "\n".join([*answer.notes, *_basis_lines(answer)]) + "\n"
-
-
-def _with_commands(answer: Answer, hint: Callable[[str], str]) -> Answer:
-    """Returns the answer with its notes, warnings and sentences in the words of commands."""
-    table = answer.table
-    if table.columns == ["topic", "text"]:
-        table = table.with_columns(text=table["text"].map_elements(hint, return_dtype=table.schema["text"]))
-    warnings = tuple(map(hint, answer.basis.warnings))
-    return replace(
-        answer, table=table, notes=tuple(map(hint, answer.notes)), basis=replace(answer.basis, warnings=warnings)
-    )
 
 
 def _basis_lines(answer: Answer) -> list[str]:
