@@ -62,3 +62,20 @@ def test_levels_are_compared_among_the_runs_of_a_condition(tmp_path: Path) -> No
     assert "where=\"env_id LIKE 'Hopper%'\"" in answer.basis.python
     strata = answer.tables["strata"]["stratum"].to_list()
     assert strata == ["env_id=Hopper-v4", "env_id=Hopper-v5"]
+
+
+def test_runs_that_are_equal_in_most_settings_are_matched_in_these_and_the_rest_is_named(tmp_path: Path) -> None:
+    rows = [
+        run(
+            f"{teacher}_{size}_{seed}",
+            {"teacher": teacher, "size": size, "loader": loader, "seed": seed},
+            val_acc=[0.5 + 0.1 * size + (0.02 if teacher == "none" else 0.03) + 0.001 * seed],
+        )
+        for teacher, loaders in (("none", ("a1", "b2", "b2")), ("big", ("b2", "a1", "a1")))
+        for size, loader in enumerate(loaders)
+        for seed in range(4)
+    ]
+    answer = database(tmp_path, rows).compare("teacher = 'big'", "teacher = 'none'")
+    assert any(note.startswith("Matched on size: ") for note in answer.notes)
+    assert any("also differ in loader, which is not matched" in note for note in answer.notes)
+    assert answer.table["difference"][0] == pytest.approx(0.01)

@@ -76,10 +76,9 @@ def matching_notes(
         outlying = cases[0].pooled.outlying if cases and cases[0].pooled else ()
         unapplied = cases[0].pooled.unapplied if cases and cases[0].pooled else ()
         count = len(matching.labels) - len({*outlying, *unapplied})
-        notes.append(
-            f"Matched on {', '.join(matching.by)}: difference is pooled over {count_of(count, 'stratum', 'strata')} ({error}),"
-            " so it is not just the difference of the means."
-        )
+        pooled = f"difference is pooled over {count_of(count, 'stratum', 'strata')} ({error})"
+        own = ", so it is not just the difference of the means" * (count > 1)
+        notes.append(f"Matched on {', '.join(matching.by)}: {pooled}{own}.")
         if setup.tasks is not None:
             notes.append("Several tasks: values are scaled within each task (lowest run 0, highest run 1).")
         if outlying:

@@ -24,8 +24,9 @@ from sweeplens.analyses.statistics import TestResult, f_tail, pairing_increases_
 from sweeplens.frames.grouping import free_names, is_replicate, keyed, same_split, settings_among, varying_hparams
 from sweeplens.frames.many_columns import value_sets
 
-_TAKEN = ("side", "sides", "stratum", "seed")  # columns of the tables here
+_TAKEN = ("side", "sides", "stratum", "seed", "runs")  # columns of the tables here
 _DIGITS = 4  # of values that may be equal by chance
+_MOST_RELAXED = 30  # hyperparameters of which some may be left out
 _FEWEST_PAIRS = 3  # pairs for which runs without a partner are left out
 
 __all__ = [
@@ -92,6 +93,7 @@ def match_sides(
     of_sides = [table.filter(pl.col("side") == side) for side in "ab"]
     one, other = (value_sets([t[n] for n in names]) for t in of_sides)
     shared = [n for n, ours, theirs in zip(names, one, other, strict=True) if ours & theirs]
+    shared = _with_counterparts(table, shared)
     never = tuple(n for n in names if n not in shared)
     if not shared:
         return None
@@ -104,8 +106,6 @@ def match_sides(
     cells = rows.group_by(shared).agg(pl.col("side").n_unique().alias("sides")).filter(pl.col("sides") == 2)
     cells = cells.drop("sides").sort(shared, nulls_last=True).with_row_index("stratum")
     matched = rows.join(cells, on=shared, how="inner", nulls_equal=True, maintain_order="left")
-    if not matched.height:
-        return None
     alone = rows.join(cells, on=shared, how="anti", nulls_equal=True) if matched.height < rows.height else rows.clear()
     shown = [names[0] for names in same_split(both, shared)]  # of those that split the runs alike, one names a stratum
     levels = cells.select("stratum", *(_named_values(cells[n]).alias(n) for n in shown))
@@ -117,6 +117,28 @@ def match_sides(
     return Matching(
         kept, tuple(shared), labels, levels, never, tuple(alone["run_id"].sort().to_list()), seeds_once(kept)
     )
+
+
+def _with_counterparts(table: pl.DataFrame, shared: Sequence[str]) -> list[str]:
+    """Returns the hyperparameters, of those with a value that both sides share, in which some runs of the sides are equal together.
+
+    If no runs are equal in all, one after the other is left out: that without which most runs have a counterpart; of several, the
+    one with the fewest levels, or with the most if none have a counterpart yet.
+    """
+    kept = list(shared)
+    while kept and not _n_matched(table, kept):
+        if len(kept) == 1 or len(kept) > _MOST_RELAXED:
+            return []
+        fewer = {n: _n_matched(table, [k for k in kept if k != n]) for n in kept}
+        order = {n: (found, -table[n].n_unique() if found else table[n].n_unique()) for n, found in fewer.items()}
+        kept.remove(max(kept, key=order.__getitem__))
+    return kept
+
+
+def _n_matched(table: pl.DataFrame, names: Sequence[str]) -> int:
+    """Returns the number of runs with a counterpart."""
+    cells = table.group_by(names).agg(pl.col("side").n_unique().alias("sides"), pl.len().alias("runs"))
+    return int(cells.filter(pl.col("sides") == 2)["runs"].sum())
 
 
 def seeds_once(table: pl.DataFrame) -> bool:
