@@ -112,7 +112,7 @@ def test_a_narrow_chart_keeps_names_out_of_its_labels_and_its_titles_within(db: 
     assert "replace(datum.label" in colour["legend"]["labelExpr"]
     assert spec["layer"][0]["encoding"]["y"]["axis"]["titleAngle"] == 0
     low = db.plot("curves", metrics=["val/acc"], width=400, height=300)
-    assert "In colour: the 2 best and the 1 worst" in low.caption
+    assert "in colour: the 2 best and the 1 worst" in low.caption
 
 
 def test_dots_are_coloured_by_what_varies_over_them(tmp_path: Path) -> None:

@@ -267,12 +267,12 @@ for root, cache in json.loads(sys.argv[1]):
     for _ in range(2):
         db.overview()
         db.lazy_query().collect()
-    print(json.dumps([[path for path in opened if "/strange/" in f"{path}/"], db.runs_df.height]))
+    print(json.dumps([[path for path in opened if "/strange/" in f"{path}/"], db.series_df["run_id"].n_unique()]))
 """
 
 
 def watched(homes: list[Path]) -> list[list[object]]:
-    """The files that a new process opens outside of each root, and its number of runs; it must have rebuilt each store."""
+    """Files that a new process opens outside of each root, and the number of runs with points; it must have rebuilt each store."""
     with child(WATCHED, json.dumps([[f"{home}/insides", f"{home}/cache"] for home in homes])) as process:
         out, said = process.communicate(timeout=120)
     assert said.count("is rebuilt") == len(homes), said

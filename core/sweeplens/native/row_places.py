@@ -52,7 +52,7 @@ class RowPlaces(NamedTuple):
     under: NDArray[np.int64]
 
 
-class _Column(Structure):
+class _KnownColumn(Structure):
     _fields_ = (("values", c_void_p), ("known", c_void_p))
 
 
@@ -75,7 +75,7 @@ def placed_rows(
     if any(len(v) != n or len(k) != n for v, k in numbers) or (n and not 0 <= keys.min() <= keys.max() < len(traits)):
         raise IndexError(n)
     kept = [(np.ascontiguousarray(v), np.ascontiguousarray(k)) for v, k in numbers]
-    columns = (_Column * 3)(*(_Column(address(v), address(k)) for v, k in kept))
+    columns = (_KnownColumn * 3)(*(_KnownColumn(address(v), address(k)) for v, k in kept))
     found = RowPlaces(
         np.empty(n, np.int64),
         np.empty(n, np.int64),
