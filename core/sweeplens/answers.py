@@ -161,7 +161,10 @@ def reworded(answer: Answer, words: Callable[[str], str]) -> Answer:
     """Returns the answer with its notes, warnings and sentences in other words, such as calls as commands."""
     table = answer.table
     if table.columns == ["topic", "text"]:
-        table = table.with_columns(text=table["text"].map_elements(words, return_dtype=table.schema["text"]))
+        import polars as pl
+
+        texts = [text if text is None else words(text) for text in table["text"].to_list()]
+        table = table.with_columns(text=pl.Series(texts, dtype=pl.String))
     warnings = tuple(map(words, answer.basis.warnings))
     basis = replace(answer.basis, warnings=warnings)
     return replace(answer, table=table, notes=tuple(map(words, answer.notes)), basis=basis)

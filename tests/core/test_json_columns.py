@@ -125,6 +125,7 @@ def together(root: Path, texts: Sequence[str]) -> int:
 @example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 1.7e9}\n'])
 @example(texts=['{"step": 0, "loss": 0.5}\n', '{"step": 0, "timestamp": 0.0}\n', '{"step": 0, "run_id": 0.0}\n'])
 @example(texts=['{"step": 0, "": 0.5}\n'])
+@example(texts=['{"step": 0, "loss": 0.0}\n', '{"step": 0, "loss": 0.0, "timestamp": "soon"}\n'])
 @example(texts=['{"step": 0, "loss": 1, "timestamp": 7443786055224664.0}\n'])
 def test_files_read_together_are_as_if_read_alone(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     together(tmp_path_factory.mktemp("logs"), texts)

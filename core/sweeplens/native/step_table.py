@@ -120,7 +120,14 @@ class StepTable:
 
     def texts(self) -> dict[bytes, int]:
         """Returns the number of values in the current file for each key whose values are words or times."""
-        columns = [c for c in range(1, self.width) if self._lib.table_kind(self._table, c) in (_TIMES, _WORDS)]
+        return self._counts_of((_TIMES, _WORDS))
+
+    def words(self) -> dict[bytes, int]:
+        """Returns the same for each key whose values are words, and no times."""
+        return self._counts_of((_WORDS,))
+
+    def _counts_of(self, kinds: tuple[int, ...]) -> dict[bytes, int]:
+        columns = [c for c in range(1, self.width) if self._lib.table_kind(self._table, c) in kinds]
         counts = {self.key(c): self._lib.table_values(self._table, c) for c in columns}
         return {key: count for key, count in counts.items() if count}
 

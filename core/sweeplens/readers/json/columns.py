@@ -225,6 +225,8 @@ def _counted(table: StepTable) -> dict[str, int] | None:
         not _TIMES.isdisjoint(texts) and _count_time_keys(table) > 1
     ):
         return None  # a row may name a value or a split; of two times, each row decides which counts
+    if any(key.decode("utf-8", "replace") in _TIMES for key in table.words()):
+        return None  # words in the place of a time, as in "timestamp": "soon"
     counted = {key: count for key, count in texts.items() if key not in SPLIT_KEYS and key not in _TIMES}
     for key, count in others.items():
         counted[key] = counted.get(key, 0) + count
