@@ -50,8 +50,10 @@ def method_notes(
             f"{share_of(singles, table.height, 'group')} {verb(table.height, 'has', 'have')} a single run: no interval."
         )
     if cover.marked:
-        common = "" if step is not None else f" at_step='common' compares at step {cover.first_end}."
-        notes.append(f"So far: {_lowered(cover.note())}{common}" if cover.running else cover.note() + common)
+        at_one = step is not None or cover.first_end == cover.last_end
+        common = "" if at_one else f" at_step='common' compares at step {cover.first_end}."
+        noted = f"So far: {_lowered(cover.note())}" if cover.running else cover.note()
+        notes.append(f"{noted} Column unfinished {'marks' if ask.by == 'run' else 'counts'} these runs.{common}")
     lost = int(table["left_out"].sum())
     if lost:
         notes.append(

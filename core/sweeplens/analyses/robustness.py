@@ -92,7 +92,7 @@ def _all_choices(
         yield AnalysisChoice(_budget_name(equal.axis, equal.budget), equal.values)
     broken = broken_runs(runs, series)
     if broken:
-        yield AnalysisChoice(f"without {_runs(broken)} that failed or hold NaN", _without(values, broken))
+        yield AnalysisChoice(f"without {_runs(broken)} that failed or logged NaN", _without(values, broken))
     known = frozenset(broken)
     far = [r for r in standing_out(values, groups) if r not in known]
     if far:

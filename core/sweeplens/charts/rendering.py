@@ -106,7 +106,10 @@ class _RenderProcess:
                 return answer.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
                 checkpoint()
-        raise LimitError(f"The picture took more than {_MOST_SECONDS:.0f} s to draw: ask for fewer runs or metrics.")
+        raise LimitError(
+            f"The picture took more than {_MOST_SECONDS:.0f} s to draw: ask for fewer runs or metrics, or again when this machine "
+            "is less busy."
+        )
 
     def _start_idle_timer(self) -> None:
         """Starts the timer that ends an idle process."""

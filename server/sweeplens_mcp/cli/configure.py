@@ -66,21 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run and change:
             print(change.diff() or f"{path} would not change\n", end="")
             print(_replaced(change, client, launch, options), end="", file=sys.stderr)
+            print(_elsewhere(client, path, (*options.folders, *options.root)), end="", file=sys.stderr)
             return 0
         if options.write and change:
             print(write(client, launch, path))
             print(_replaced(change, client, launch, options), end="", file=sys.stderr)
-            print(
-                _elsewhere(client, (*options.folders, *options.root)) if path == client.path else "",
-                end="",
-                file=sys.stderr,
-            )
+            print(_elsewhere(client, path, (*options.folders, *options.root)), end="", file=sys.stderr)
             return 0
     except (SweeplensError, OSError) as error:
         print(f"sweeplens: {error}", file=sys.stderr)
         return 2
     print(f"{client.title}: {client.path}{f' ({client.note})' if client.note else ''}", file=sys.stderr)
-    print(_elsewhere(client, (*options.folders, *options.root)), end="", file=sys.stderr)
+    print(_elsewhere(client, path, (*options.folders, *options.root)), end="", file=sys.stderr)
     print(rendered(client, launch), end="")
     return 0
 
@@ -97,9 +94,9 @@ def _replaced(change: FileChange, client: Client, launch: LaunchCommand, options
     return f"The entry {verb}: it served {', '.join(lost)}, and now {', '.join(now)}. For all: {both}\n"
 
 
-def _elsewhere(client: Client, folders: Sequence[str]) -> str:
-    """Returns a line with the command for all projects of a person; empty for a client whose file is for all already."""
-    if not client.user_path:
+def _elsewhere(client: Client, path: Path, folders: Sequence[str]) -> str:
+    """Returns a line with the command for all projects of a person; empty where the file is no project's, or was named."""
+    if not client.user_path or path != client.path:
         return ""
     words = " ".join(map(shlex.quote, (client.name, *folders)))
     file = (
