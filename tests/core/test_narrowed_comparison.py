@@ -79,3 +79,20 @@ def test_runs_that_are_equal_in_most_settings_are_matched_in_these_and_the_rest_
     assert any(note.startswith("Matched on size: ") for note in answer.notes)
     assert any("also differ in loader, which is not matched" in note for note in answer.notes)
     assert answer.table["difference"][0] == pytest.approx(0.01)
+
+
+def test_sides_that_are_equal_over_strata_that_disagree_are_so_on_average_only(tmp_path: Path) -> None:
+    rows = [
+        run(
+            f"{opt}_{lr}_{seed}",
+            {"opt": opt, "lr": lr, "seed": seed + 10 * (opt == "b")},
+            val_acc=[0.8 + sign * 0.01 * (opt == "a") + 0.001 * ((seed * 7 + len(opt)) % 5)],
+        )
+        for lr, sign in ((0.1, 1), (0.2, -1))
+        for opt in "ab"
+        for seed in range(6)
+    ]
+    answer = database(tmp_path, rows, equal_within={"val/acc": 0.01}).compare("opt = 'a'", "opt = 'b'")
+    verdict = answer.table["verdict"][0]
+    assert verdict.startswith("equal within 0.01 (")
+    assert "on average, as strata disagree: the 90 % interval" in verdict

@@ -113,6 +113,15 @@ def test_a_folder_that_is_unlike_the_runs_is_none(tmp_path: Path, files: dict[st
     assert ends(tmp_path) == {}
 
 
+def test_a_folder_that_collects_what_jobs_print_is_none(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    for seed in range(4):
+        written(tmp_path / f"lr0.1_s{seed}", slurm_DOT_out="srun: job 7\n")
+    written(tmp_path / "logs", slurm_DOT_out="srun: job 8\n", train_DOT_log=TRACEBACK)
+    written(tmp_path / "eval", train_DOT_log="done\n")
+    assert ends(tmp_path) == {}
+
+
 def test_folders_beside_fewer_than_two_runs_are_none(tmp_path: Path) -> None:
     trained(tmp_path / "s0")
     written(tmp_path / "s1", train_DOT_log=TRACEBACK)

@@ -298,11 +298,9 @@ def _row(case: MetricComparison, adjusted: float | None, alpha: float) -> tuple[
     c, test, seeds = case.contrast, case.contrast.test, case.contrast.seeds
     low, high = (test.low, test.high) if test else (None, None)
     several = min(len(c.a), len(c.b)) > 1
-    words = verdict(c, adjusted, case.goal, case.noise, case.delta, alpha=alpha)
     disagree = case.pooled.p_disagree if case.pooled else None
-    if disagree is not None and disagree < ALPHA:
-        for limit in ("equal within", "no difference larger"):
-            words = words.replace(limit, f"strata disagree, on average {limit}", 1)
+    on_average = disagree is not None and disagree < ALPHA
+    words = verdict(c, adjusted, case.goal, case.noise, case.delta, alpha=alpha, on_average=on_average)
     return (
         case.metric, case.goal, len(c.a), len(c.b), mean(c.a), mean(c.b), c.difference, low, high, c.name, c.p, c.effect,
         words, seeds.n if seeds else None, adjusted, c.other_test, c.other_p,

@@ -144,10 +144,12 @@ def verdict(
     delta: Delta | None = None,
     *,
     alpha: float = ALPHA,
+    on_average: bool = False,
 ) -> str:
     """Returns the verdict. It begins with ``different`` only if the (corrected) p of the primary test is below ``alpha``.
 
-    ``alpha`` is below 5 % where runs are still running (`interim_alpha`), which allows for repeated looks.
+    ``alpha`` is below 5 % where runs are still running (`interim_alpha`), which allows for repeated looks. ``on_average``: strata
+    disagree, so that sides are equal over all of them at most.
     """
     if p_adjusted is None or row.p is None:
         return _without_test(row, noise)
@@ -165,18 +167,18 @@ def verdict(
     if row.p < ALPHA:
         return f"{said}; significant if it were the only metric asked for"
     if delta and equal_within(row.test, delta.value) < ALPHA:
-        return _equal(row.test, delta, p_adjusted)
+        return _equal(row.test, delta, p_adjusted, " on average, as strata disagree" * on_average)
     return said + ("" if goal == "unknown" else _too_few(row)) + _ranks(row)
 
 
-def _equal(test: TestResult, delta: Delta, p: float) -> str:
+def _equal(test: TestResult, delta: Delta, p: float, over_strata: str) -> str:
     """Words a difference whose whole 90 % interval lies within delta; the spread of a run is a bound, but no margin of equality."""
     half = t_quantile(test.df, 1 - ALPHA) * test.error
     interval = f"the 90 % interval of a - b is {test.difference - half:.4g} to {test.difference + half:.4g}"
     if delta.is_spread:
-        bound = f"no difference larger than {delta.reason} ({delta.value:.4g})"
+        bound = f"no difference larger than {delta.reason} ({delta.value:.4g}){over_strata}"
         return f"not told apart (p {p:.2g}, {test.test}): {bound}, {interval}"
-    return f"equal within {delta.value:.4g} ({delta.reason}): {interval}"
+    return f"equal within {delta.value:.4g} ({delta.reason}){over_strata}: {interval}"
 
 
 def _too_few(row: Contrast) -> str:

@@ -3,9 +3,10 @@
     unlogged_runs(visited)   -> a source for each, read by `readers.unlogged`
 
 Such a folder lies beside at least two folders of one run each, no reader has claimed anything in it, and it holds a
-configuration or what a program printed. It is like a run beside it: it has files of the same names (numbers apart) and no
-others than signs of an end; or its own name is like theirs, and it holds only a configuration and such signs. A folder that
-holds only a configuration must have a name like theirs: it may be a template.
+configuration or what a program printed. It is like a run beside it: it has files of the same names (numbers apart), not only
+printed output, and no others than signs of an end; or its own name is like theirs, and it holds only a configuration and such
+signs. A folder that holds only a configuration must have a name like theirs, as it may be a template, and so must one that holds
+only printed output, as it may collect that of a scheduler.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _files_of_run(folder: WalkedFolder, kinds: _Kinds) -> dict[str, FileStat]:
         return {}
     told = {_kind(n) for n in files if is_printed_or_marker(_last(n))}
     mine = {_kind(n) for n in files}
-    alike = any(mine & theirs and mine - theirs <= told for theirs in kinds.files)
+    alike = any((mine & theirs) - told and mine - theirs <= told for theirs in kinds.files)
     plain = named_alike and all(_kind(n) in told or n in settings for n in files)
     return files if alike or plain else {}
 
