@@ -40,7 +40,7 @@ def test_lines_without_a_colour_are_dashed_where_runs_are_missing_too(db: Experi
     thin = [(series, rows) for series, _, rows in shown if any(r["fewer"] for r in rows)]
     assert any(series.startswith("lr=0.3,") for series, _ in thin)  # grey: neither the best nor the worst
     assert all(dashed for series, dashed, rows in shown if any(r["fewer"] for r in rows))
-    assert "dashed: runs of the group are missing, begun again: fewer than half are left" in chart.caption
+    assert "dashed: runs of the group are missing, after a gap: fewer than half are left" in chart.caption
 
 
 def test_a_mean_of_a_third_of_the_runs_does_not_continue_the_mean_of_all(db: ExperimentDB) -> None:
@@ -68,7 +68,7 @@ def test_runs_that_begin_late_and_meet_again_stay_one_line(tmp_path: Path) -> No
     other = [run(f"b{i}", {"lr": 2, "seed": i}, val_loss=[2.0] * 20) for i in range(3)]
     chart = database(tmp_path, [*runs, *other]).plot("curves", metrics=["val/loss"])
     assert [1, 3] in [sorted({r["n"] for r in rows}) for series, _, rows in pieces(chart) if series.startswith("lr=1 ")]
-    assert "begun again" not in chart.caption
+    assert "after a gap" not in chart.caption
 
 
 @pytest.mark.parametrize("metric", ["train/loss", "val/acc", "val/loss"])
