@@ -1,15 +1,15 @@
-"""A name that needs double quotes and has none is answered with the same question, quoted, in conditions and in SQL."""
+"""A name that needs double quotes and has none: it is understood where nothing else can be meant, else answered with the quotes."""
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from sweeplens import ExperimentDB
 from sweeplens.errors import InputError, UnknownNameError
-from sweeplens.frames.run_columns import RUN_STATISTICS
 
 METRICS = ("val_acc", "val/acc", "loss", "lr-Adam", "lr/group_0")
 NAMES = [
@@ -40,21 +40,24 @@ def names(db: ExperimentDB) -> list[str]:
     return [name for name in NAMES if name in columns or name.rpartition(".")[0] in METRICS]
 
 
-def test_every_name_without_its_quotes_is_answered_with_the_quoted_condition(
+def test_every_name_without_its_quotes_means_the_same_as_with_them_in_a_condition(
     db: ExperimentDB, names: list[str]
 ) -> None:
     assert len(names) >= len(NAMES) - 2
     for name in names:
-        condition = f"seed >= 0 AND {name} IS NOT NULL"
-        with pytest.raises(UnknownNameError) as error:
-            db.list_runs(where=condition)
-        said = str(error.value)
-        assert f'"{name}"' in said, said
-        assert "double quotes" in said
-        assert "Nearest" not in said
-        corrected = said.partition(" Write: ")[2]
-        assert corrected == f'seed >= 0 AND "{name}" IS NOT NULL'
-        db.list_runs(where=corrected)
+        plain, quoted = (db.list_runs(where=f"seed > 0 AND {n} IS NOT NULL").table for n in (name, f'"{name}"'))
+        assert plain.equals(quoted), name
+
+
+def test_signs_between_columns_that_exist_stay_arithmetic(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        folder = tmp_path / f"run{seed}"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"a": 4 * seed, "b": 2, "a/b": 100, "seed": seed}))
+        (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
+    db = ExperimentDB(base_path=tmp_path)
+    assert db.list_runs(where="a/b < 3").table["run_id"].to_list() == ["run1"]
+    assert db.list_runs(where='"a/b" < 3').table.height == 0
 
 
 def test_every_name_without_its_quotes_is_answered_with_the_quoted_query(db: ExperimentDB, names: list[str]) -> None:
@@ -74,7 +77,7 @@ def test_every_name_without_its_quotes_is_answered_with_the_quoted_query(db: Exp
         ('"val_acc" > 0.5', '"val_acc.last" > 0.5'),
         ("val_acc > 0.5 AND loss < 2", '"val_acc.last" > 0.5 AND "loss.last" < 2'),
         ("name <> 'val/acc.last' AND val/acc > 0", "name <> 'val/acc.last' AND \"val/acc.last\" > 0"),
-        ("optim.lr_max > 1 OR optim.lr > 1", '"optim.lr_max" > 1 OR "optim.lr" > 1'),
+        ("optim.lr_max > 1 OR val_acc > 1", '"optim.lr_max" > 1 OR "val_acc.last" > 1'),
         ("lr-Adam > 0", '"lr-Adam.last" > 0'),
     ],
 )
@@ -108,10 +111,3 @@ def test_a_misspelt_name_without_quotes_is_answered_with_a_quoted_name(
 def test_a_text_of_a_query_without_quotes_gets_single_ones(db: ExperimentDB) -> None:
     with pytest.raises(InputError, match="single quotes, as in metric = 'val/acc'"):
         db.query_sql("SELECT value FROM points WHERE metric = val/acc")
-
-
-def test_a_name_is_never_said_to_be_missing_and_offered_at_once(db: ExperimentDB) -> None:
-    for name in (f"val_acc.{statistic}" for statistic in RUN_STATISTICS):
-        with pytest.raises(InputError) as error:
-            db.list_runs(where=f"{name} > 0.5")
-        assert f"Nearest: '{name}'" not in str(error.value)

@@ -163,7 +163,7 @@ def _differences(made: _Compared, points: PointSource, options: ComparisonOption
     found = differences(
         made.runs, made.series, points, made.plans, made.reduced.values, named=options.named, replicates=options.replicates,
         goals=options.goals, equal_within=options.equal_within, labels=options.labels,
-        whole=WholeComparison(made.setup, made.cases),
+        whole=WholeComparison(made.setup, made.cases), axis=options.axis,
     )  # fmt: skip
     is_plain = made.setup.matching is None and len(made.plans) < 2
     return None if is_plain and found.by_task.height < 2 else found

@@ -97,7 +97,7 @@ def matching_notes(
     apart = [
         n
         for n in settings_among(both, varying_hparams(both), replicates)
-        if n not in named and not (matching and n in matching.by)
+        if n not in named and not (matching and n in (*matching.by, *matching.factors))
     ]
     if apart and (named or len(apart) > 1):
         notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")

@@ -29,7 +29,7 @@ from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparis
 from sweeplens.analyses.run_costs import counters_of
 from sweeplens.analyses.sides import Sides, pair_runs
 from sweeplens.analyses.statistics import ALPHA, equal_within, holm, mean
-from sweeplens.analyses.step_differences import other_steps
+from sweeplens.analyses.step_differences import equal_use, other_steps
 from sweeplens.analyses.task_plan import TaskPlan
 from sweeplens.analyses.verdicts import Contrast, blocked_contrast, contrast
 from sweeplens.engines.protocol import PointSource
@@ -83,10 +83,11 @@ class _Task(Struct, frozen=True):
 def differences(
     runs: pl.DataFrame, series: pl.DataFrame, points: PointSource, plans: Sequence[TaskPlan], values: pl.DataFrame, *,
     named: Sequence[str], replicates: Sequence[str], goals: Mapping[str, str] | None, equal_within: Mapping[str, float],
-    labels: tuple[str, str] = ("a", "b"), whole: WholeComparison | None = None,
+    labels: tuple[str, str] = ("a", "b"), whole: WholeComparison | None = None, axis: str = "step",
 ) -> DifferenceTables:  # fmt: skip
     """Returns both tables, of five significant figures. ``values``: run_id, metric, value of all metrics of the plans; ``series``:
-    their rows; ``labels``: the names of the sides; ``whole``: the comparison of all runs, which is that of the only task."""
+    their rows; ``labels``: the names of the sides; ``whole``: the comparison of all runs, which is that of the only task; ``axis``:
+    tasks are also compared at an equal amount of it."""
     found: list[_Task] = []
     parts: list[_TaskRows] = []
     for plan in plans:
@@ -99,7 +100,10 @@ def differences(
         found += own
         more: tuple[_Row, ...] = ()
         if len(plans) <= _DETAILED:
-            more = (*_at_other_steps(own[:1], points), *_at_best(part, own, named, replicates))
+            more = (
+                *_at_other_steps(own[:1], points, axis, alone=len(plans) == 1),
+                *_at_best(part, own, named, replicates),
+            )
         parts.append(_TaskRows(tuple(_task_row(plan.task, "", task.case) for task in own), more))
     pooled = list(_all_tasks(found))
     parts += [_TaskRows((), (_task_row(ALL_TASKS, "", case),)) for case in pooled]
@@ -304,10 +308,14 @@ def _scored(task: _Task, place: int) -> tuple[pl.DataFrame, list[str]]:
     ), labels
 
 
-def _at_other_steps(tasks: Sequence[_Task], points: PointSource) -> Iterator[_Row]:
-    """Yields the comparison at equal steps, without short runs, and early in training where it was another one."""
+def _at_other_steps(tasks: Sequence[_Task], points: PointSource, axis: str, *, alone: bool) -> Iterator[_Row]:
+    """Yields the comparison at equal steps, without short runs, early in training where it was another one, and at equal use of the
+    axis; by default only for several tasks, since the notes name the analysis choices that change a verdict of one."""
     for task in tasks:
-        for at, case in other_steps(task.plan, task.case, task.setup, task.values, points):
+        found = [*other_steps(task.plan, task.case, task.setup, task.values, points)]
+        if axis != "step" or not alone:
+            found += equal_use(task.plan, task.case, task.setup, points, axis)
+        for at, case in found:
             yield _task_row(task.plan.task, at, case)
 
 

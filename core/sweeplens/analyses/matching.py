@@ -18,6 +18,7 @@ import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sweeplens.analyses.batch_products import with_batch_products
 from sweeplens.analyses.noise import pooled_spread
 from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import TestResult, f_tail, pairing_increases_power, t_quantile, t_tail
@@ -53,6 +54,7 @@ class Matching(Struct, frozen=True, dict=True):
     never_equal: tuple[str, ...]  # also vary, without a value that both sides share
     alone: tuple[str, ...]  # runs without a counterpart
     once: bool
+    factors: tuple[str, ...] = ()  # hyperparameters of which the product is matched
 
     @cached_property
     def partners(self) -> pl.DataFrame:
@@ -85,6 +87,7 @@ def match_sides(
     names = [n for n in varying_hparams(both) if n not in ignore]
     seeds = [n for n in names if is_replicate(both, n, replicates)]
     names = settings_among(both, names, replicates)
+    both, names, factors = with_batch_products(both, names)
     both, free = free_names(both, [*names, *seeds], _TAKEN)
     names, seeds = free[: len(names)], free[len(names) :]
     table = keyed(both, free).with_columns(
@@ -114,9 +117,8 @@ def match_sides(
     kept = matched.select("run_id", "side", "stratum", seed)
     order = ["stratum", "side"] if kept["run_id"].is_sorted() else ["stratum", "side", "run_id"]
     kept = kept.sort(order, maintain_order=True)
-    return Matching(
-        kept, tuple(shared), labels, levels, never, tuple(alone["run_id"].sort().to_list()), seeds_once(kept)
-    )
+    lone = tuple(alone["run_id"].sort().to_list())
+    return Matching(kept, tuple(shared), labels, levels, never, lone, seeds_once(kept), factors)
 
 
 def _with_counterparts(table: pl.DataFrame, shared: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from sweeplens.frames.points import select_points
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.readers.decoding.axis_names import folded, is_pace_metric
 
-__all__ = ["RunCosts", "counters_of", "machine_of", "run_costs"]
+__all__ = ["RunCosts", "clock_of", "counters_of", "machine_of", "run_costs"]
 
 _COUNTER = re.compile(
     r"(?:^|_)(?:k?tokens?|samples?|examples?|images?|kimg|frames?|env_steps?|timesteps|flops?|total_flos|kwh|energy|co2|cost|usd)(?:_|$)"
@@ -54,7 +54,7 @@ def run_costs(runs: pl.DataFrame, series: pl.DataFrame, points: PointSource) -> 
     counters = counters_of(own)
     steps = own.group_by("run_id").agg(steps=pl.col("last_step").max())
     elapsed = select_points(points, runs=ids).reduce(WallSeconds())
-    logged = _last_of(own, _clock(own), "clock")
+    logged = _last_of(own, clock_of(own), "clock")
     table = runs.select("run_id")
     for part in (steps, elapsed, logged):
         table = table.join(part, on="run_id", how="left", maintain_order="left")
@@ -80,7 +80,7 @@ def _grows(series: pl.DataFrame, metric: str) -> bool:
     return bool(rows.select((up & (pl.col("rewinds") == 0)).all() & (pl.col("max") > 0).any()).item())
 
 
-def _clock(series: pl.DataFrame) -> str:
+def clock_of(series: pl.DataFrame) -> str:
     named = [n for n in series["metric"].unique().sort().to_list() if _CLOCK.search(folded(n))]
     return next((n for n in named if _grows(series, n)), "")
 

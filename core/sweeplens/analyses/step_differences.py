@@ -1,9 +1,10 @@
 """The difference between two sides of one task at other steps than the last of each run.
 
     other_steps     the same comparison at equal steps, without short runs, and early in training where it was another one
+    equal_use       the same comparison at an equal amount of an axis: wall time, or a metric that counts
 
-A mean over runs that were cut off mixes steps. A side that learns faster may be ahead early and equal at the end, which the last
-values cannot show.
+A mean over runs that were cut off mixes steps. A side that learns faster may be ahead early and equal at the end, and a side whose
+steps are cheaper may be ahead at equal time, which the last values cannot show.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from collections.abc import Iterator
 import polars as pl
 
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
+from sweeplens.analyses.run_costs import clock_of
 from sweeplens.analyses.statistics import ALPHA
 from sweeplens.analyses.task_plan import TaskPlan
+from sweeplens.analyses.values_at_budget import at_budget
 from sweeplens.counting import count_of
 from sweeplens.engines.protocol import PointSource
+from sweeplens.frames.events import WALL_TIME
 from sweeplens.frames.reduction import Reduction, reduce_runs
 
-__all__ = ["other_steps"]
+__all__ = ["equal_use", "other_steps"]
 
 _SHORTER = 0.98
 _EARLY = 1 / 3
-_SURE = 0.01  # limit for the p of an early difference, which nobody asked for
+_SURE = 0.01  # limit for the p of a difference early or at equal time, which nobody asked for
 _FEWEST_POINTS = 9  # of each run, so that a third of the steps has some of them behind it
 _MOST_POINTS = 1_000_000  # with more, an early comparison would cost more than all else
 
@@ -51,6 +55,33 @@ def other_steps(
     yield from _early(case, setup, rows, points, int(min(shared) * _EARLY))
 
 
+def equal_use(
+    plan: TaskPlan, case: MetricComparison, setup: ComparisonSetup, points: PointSource, axis: str
+) -> Iterator[tuple[str, MetricComparison]]:
+    """Yields the comparison at an equal amount of this axis, if the sides use unequal amounts; by default (``axis`` step) of wall
+    time, and only where the verdict is another one."""
+    rows = plan.series.filter(pl.col("metric") == case.metric)
+    asked = axis != "step"
+    if not asked and int(rows["n_logged"].sum()) > _MOST_POINTS:
+        return
+    axes = (axis,) if asked else (WALL_TIME, clock_of(plan.series))
+    tried = (at_budget(rows, points, name, plan.sides.both, plan.sides) for name in axes if name)
+    found = next(filter(None, tried), None)
+    if found is None:
+        return
+    table = found.values.select("run_id", pl.lit(case.metric).alias("metric"), "value")
+    drawn = compare_metric(case.metric, case.goal, table, setup, None, rows)
+    if drawn and (asked or _another(drawn, case)):
+        yield f"at equal {found.axis} ({found.budget:.4g})", drawn
+
+
+def _another(one: MetricComparison, other: MetricComparison) -> bool:
+    """Whether one comparison is surely different, and the other is not, or has another sign."""
+    p, end = one.contrast.p, other.contrast.p
+    same_sign = (one.contrast.difference > 0) == (other.contrast.difference > 0)
+    return p is not None and p < _SURE and (end is None or end >= ALPHA or not same_sign)
+
+
 def _early(
     case: MetricComparison, setup: ComparisonSetup, rows: pl.DataFrame, points: PointSource, step: int
 ) -> Iterator[tuple[str, MetricComparison]]:
@@ -61,11 +92,7 @@ def _early(
     if int(rows["n_logged"].sum()) > _MOST_POINTS:
         return
     early = _at_step(case, setup, rows, points, step)
-    if early is None or early.contrast.p is None or early.contrast.p >= _SURE:
-        return
-    end = case.contrast
-    same_sign = (end.difference > 0) == (early.contrast.difference > 0)
-    if end.p is None or end.p >= ALPHA or not same_sign:
+    if early is not None and _another(early, case):
         yield f"early, at step {step}", early
 
 

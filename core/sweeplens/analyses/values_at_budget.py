@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 from msgspec import Struct
 
+from sweeplens.analyses.sides import Sides
 from sweeplens.engines.protocol import PointSource
 from sweeplens.engines.reductions import LastUpToX, RunEnd
 from sweeplens.frames.events import WALL_TIME
@@ -30,8 +31,13 @@ class ValuesAtBudget(Struct, frozen=True):
     values: pl.DataFrame
 
 
-def at_budget(series: pl.DataFrame, points: PointSource, axis: str, runs: Sequence[str]) -> ValuesAtBudget | None:
-    """Returns the values of one metric (``series``: its rows) at an equal budget; None if a run lacks the axis or all are alike."""
+def at_budget(
+    series: pl.DataFrame, points: PointSource, axis: str, runs: Sequence[str], sides: Sides | None = None
+) -> ValuesAtBudget | None:
+    """Returns the values of one metric (``series``: its rows) at an equal budget; None if a run lacks the axis or all are alike.
+
+    ``sides``: the budget is the smaller one of their lower quartiles, so that a run that was cut off does not set it.
+    """
     mine = series.filter(pl.col("run_id").is_in(list(runs)))
     metrics = mine["metric"].unique().to_list()
     if len(metrics) != 1 or mine.height < 2:
@@ -42,11 +48,18 @@ def at_budget(series: pl.DataFrame, points: PointSource, axis: str, runs: Sequen
     stand = standing(own.select(metrics=metrics), rewound(mine)).finite()
     placed = stand.on_time() if axis == WALL_TIME else stand.on_metric(own.select(metrics=[axis]).last_writes())
     curves = placed.held(["run_id", "step", "x", "value"])
-    ends = curves.reduce(RunEnd(lower=True))["x"]
-    if len(ends) < mine.height:
+    ends = curves.reduce(RunEnd(lower=True))
+    if ends.height < mine.height:
         return None
-    low, high = float(ends.min()), float(ends.max())  # pyright: ignore[reportArgumentType]
+    low, high = _least(ends, sides), float(ends["x"].max())  # pyright: ignore[reportArgumentType]
     return None if low <= 0 or low >= _ALIKE * high else ValuesAtBudget(axis, low, curves.reduce(LastUpToX(low)))
+
+
+def _least(ends: pl.DataFrame, sides: Sides | None) -> float:
+    """Returns the amount that all runs reached, or three quarters of each side."""
+    if sides is None:
+        return float(ends["x"].min())  # pyright: ignore[reportArgumentType]
+    return min(float(part["x"].quantile(0.25) or 0) for part in sides.parts_of(ends))
 
 
 def _is_timed(run: str, metrics: Sequence[str], points: PointSource) -> bool:

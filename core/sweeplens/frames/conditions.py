@@ -41,16 +41,14 @@ class _KnownColumns(Struct, frozen=True):
 
 def condition_mask(text: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns = NOTHING_MORE) -> pl.Series:
     """Returns whether the condition holds for each run. Raises UnknownNameError for an unknown column, else InputError."""
-    tree = parse_condition(text)
-    return _mask(text, tree, _KnownColumns(runs, with_run_columns(runs, series, _columns(tree), more), series, more))
+    return _mask(*_parsed(text, runs, series, more))
 
 
 def empty_reason(
     text: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns = NOTHING_MORE, *, rows: str = "runs"
 ) -> str:
     """Returns which part of a condition excludes all runs, and the values that exist instead. ``rows``: what to call them."""
-    tree = parse_condition(text)
-    known = _KnownColumns(runs, with_run_columns(runs, series, _columns(tree), more), series, more)
+    text, tree, known = _parsed(text, runs, series, more)
     parts = tree.parts if isinstance(tree, OperationNode) and tree.operator == "and" else (tree,)
     held = [(part, int(_mask(text, part, known).sum())) for part in parts]
     none = [part for part, n in held if n == 0]
@@ -60,6 +58,22 @@ def empty_reason(
     blamed = " and ".join(source_of(text, part) for part in none)
     hints = [_existing_values(part, known.table) for part in none]
     return " ".join([f"{blamed} holds for none of {runs.height} {rows}.", *filter(None, dict.fromkeys(hints))])
+
+
+def _parsed(
+    text: str, runs: pl.DataFrame, series: pl.DataFrame, more: RunColumns
+) -> tuple[str, ConditionNode, _KnownColumns]:
+    """Returns the condition and its tree. Quotes that a name lacks are added if the text without them names no column."""
+    tree = parse_condition(text)
+    known = _KnownColumns(runs, with_run_columns(runs, series, _columns(tree), more), series, more)
+    columns = set(known.table.columns)
+    unknown = [n for n in _column_nodes(tree) if not n.quote and ("." in n.name or n.name not in columns)]
+    if not unknown:
+        return text, tree, known
+    metrics: list[str] = series["metric"].unique().to_list()
+    meant = [n for n in unquoted_names(text, runs.columns, metrics) if text[n.at : n.end] == n.name]
+    meant = [n for n in meant if any(n.at <= node.at < n.end for node in unknown)]
+    return _parsed(with_quotes(text, meant), runs, series, more) if meant else (text, tree, known)
 
 
 def _existing_values(part: ConditionNode, table: pl.DataFrame) -> str:

@@ -10,7 +10,7 @@ __all__ = ["PLAN_BYTES", "chunks_of"]
 
 PLAN_BYTES = 1 << 18
 """The first bytes decide how rows without a count are placed. A shorter file is read again whole when it grows."""
-_CHUNK_BYTES = 2 << 20
+_CHUNK_BYTES = 4 << 20
 _BAR_STATE = re.compile(rb"%\|.*?\d+/\d+ \[")
 
 
