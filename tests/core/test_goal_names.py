@@ -55,6 +55,22 @@ def test_what_measures_cost_has_a_goal_but_is_never_a_main_metric() -> None:
     assert main_metrics(["gpu_memory", "latency", "tokens_per_sec", "mIoU", "lr"]) == ["mIoU"]
 
 
+@pytest.mark.parametrize(
+    ("metrics", "first"),
+    [
+        (["val_dice_cyst", "val_dice_kidney", "val_dice_mean", "val_dice_tumor", "val_loss"], "val_dice_mean"),
+        (["acc/arc", "acc/avg", "acc/hellaswag"], "acc/avg"),
+        (["val/box_loss", "val/cls_loss", "val/total_loss"], "val/total_loss"),
+        (["val/f1/cat", "val/f1/dog", "val/f1/macro"], "val/f1/macro"),
+        (["valRecallA", "valRecallB", "valRecall"], "valRecall"),
+        (["acc", "train_acc", "test_acc", "val_acc", "val_f1"], "val_acc"),  # splits are no parts
+        (["eval_rouge1", "eval_rouge2", "eval_rougeL"], "eval_rouge1"),  # no mean
+    ],
+)
+def test_a_mean_over_classes_comes_before_its_parts(metrics: list[str], first: str) -> None:
+    assert main_metrics(metrics)[0] == main_metrics(metrics[::-1])[0] == first
+
+
 def test_where_no_goal_is_known_the_error_says_why() -> None:
     with pytest.raises(AmbiguousGoalError, match="std: a spread, not a level"):
         goal_of("reward_std")

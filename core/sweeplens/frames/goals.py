@@ -16,6 +16,9 @@ __all__ = ["AskedGoal", "goal_of", "known_goal", "main_metrics", "outcome_goal",
 
 _VALIDATION = frozenset({"val", "valid", "validation", "eval", "test", "dev"})
 _LOSSES = frozenset("loss nll ce xent entropy ppl perplexity".split())
+_SPLITS = _VALIDATION | {"train", "training"}
+_WHOLES = frozenset("mean avg average macro micro overall all total".split())
+_FEWEST_PARTS = 2
 _RESOURCES = frozenset("lr time runtime epoch step iter iteration seconds grad norm timestamp flos eta".split())
 
 
@@ -73,7 +76,8 @@ def main_metrics(
     most: int = 3,
     counts: Mapping[str, int] | None = None,
 ) -> list[str]:
-    """Returns the most important metrics: configured ones, else validation before test before training, scores before losses.
+    """Returns the most important metrics: configured ones, else validation before test before training, scores before losses, and
+    a mean over classes or data sets before its parts.
 
     ``counts``: the runs that logged each metric; one that most runs lack comes after the others of its split.
     """
@@ -86,11 +90,33 @@ def main_metrics(
     for name, (split, _) in ranks.items():
         widest[split] = max(widest.get(split, 0), (counts or {}).get(name, 0))
 
-    def order(name: str) -> tuple[int, bool, int, str]:
+    parts = _parts_of_a_whole(ranks)
+
+    def order(name: str) -> tuple[int, bool, int, bool, str]:
         split, kind = ranks[name]
-        return split, 2 * (counts or {}).get(name, 0) < widest[split], kind, name
+        return split, 2 * (counts or {}).get(name, 0) < widest[split], kind, name in parts, name
 
     return sorted(ranks, key=order)[:most] or names[:most]
+
+
+def _parts_of_a_whole(ranks: Mapping[str, tuple[int, int]]) -> set[str]:
+    """Returns metrics of one class, data set or term beside their mean or total: ``dice_tumor`` beside ``dice_mean`` or ``dice``.
+
+    ``ranks``: metric -> its split and kind. A part is of the split of its whole.
+    """
+    words = {name: tuple(_words(name)) for name in ranks}
+    shorter: dict[tuple[int, tuple[str, ...]], set[str]] = {}  # names by what is left of them without one word
+    for name, own in words.items():
+        if not _WHOLES & set(own):
+            for i, word in enumerate(own):
+                if word not in _SPLITS:
+                    shorter.setdefault((ranks[name][0], own[:i] + own[i + 1 :]), set()).add(name)
+    parts: set[str] = set()
+    for name, own in words.items():
+        stems = [own[:i] + own[i + 1 :] for i, word in enumerate(own) if word in _WHOLES] or [own]
+        found = set[str]().union(*(shorter.get((ranks[name][0], stem), ()) for stem in stems)) - {name}
+        parts |= found if len(found) >= _FEWEST_PARTS else set()
+    return parts
 
 
 def run_counts(series: pl.DataFrame) -> dict[str, int]:
