@@ -40,7 +40,7 @@ def a_large_sweep_has_the_same_answers(cluster: SparkCluster, home: Path, rows: 
     """Writes logs, reads them on the executors, and asks both engines; raises AssertionError with what differs."""
     logs = home / "logs"
     points = _write_logs(logs, rows)
-    config = AnalysisConfig(cache_dir=str(home / "store"))
+    config = AnalysisConfig(cache_dir=str(home / "store"), engine="polars")
     on_cluster = config.model_copy(update={"engine": cluster.address})
     began = time.monotonic()
     report = ExperimentDB(on_cluster, logs).load_on_cluster()
@@ -68,10 +68,13 @@ def _asked(label: str, ask: Callable[[ExperimentDB], Any], here: ExperimentDB, t
     told = differences(ask, here, there)
     assert not told, f"{label}: {told[:3]}"
     seconds: list[float] = []
-    for database in (here, there):
+    for database, uses_cluster in ((here, False), (there, True)):
+        stages: list[str] = []
         began = time.perf_counter()
-        ask(database)
+        with reporting(lambda done, tasks, text, into=stages: into.append(text)):
+            ask(database)
         seconds.append(time.perf_counter() - began)
+        assert uses_cluster or not stages, f"{label}: this machine asked the cluster, {stages[0]}"
     return f"| {label} | {seconds[0]:.2f} s | {seconds[1]:.2f} s | {seconds[1] / seconds[0]:.1f} |"
 
 

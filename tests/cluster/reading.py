@@ -86,7 +86,7 @@ def a_cancelled_ingest_changes_nothing(cluster: SparkCluster, home: Path, rows: 
 
 
 def _local(folder: Path, cache: Path) -> ExperimentDB:
-    database = ExperimentDB(AnalysisConfig(cache_dir=str(cache)), folder)
+    database = ExperimentDB(AnalysisConfig(cache_dir=str(cache), engine="polars"), folder)
     database.load_experiments()
     return database
 
@@ -94,7 +94,7 @@ def _local(folder: Path, cache: Path) -> ExperimentDB:
 def _on_cluster(cluster: SparkCluster, folder: Path, cache: Path) -> ExperimentDB:
     """A database without a cluster, over the store that executors filled."""
     ExperimentDB(AnalysisConfig(cache_dir=str(cache), engine=cluster.address), folder).load_on_cluster()
-    return ExperimentDB(AnalysisConfig(cache_dir=str(cache)), folder)
+    return ExperimentDB(AnalysisConfig(cache_dir=str(cache), engine="polars"), folder)
 
 
 def _assert_same(here: ExperimentDB, there: ExperimentDB) -> None:

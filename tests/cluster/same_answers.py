@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def tools_say_the_same(cluster: SparkCluster, home: Path, sets: int = 6) -> str:
     """Asks everything of both engines; raises AssertionError with what differs. ``sets``: of logs, the demo first."""
     asked = 0
     for folder in islice(folders(home), sets):
-        config = AnalysisConfig(cache_dir=str(home / "store"))
+        config = AnalysisConfig(cache_dir=str(home / "store"), engine="polars")
         here, there = (ExperimentDB(c, folder) for c in (config, config.model_copy(update={"engine": cluster.address})))
         for db in (here, there):
             db.load_experiments()
@@ -77,7 +78,21 @@ def _calls(folder: Path, config: AnalysisConfig) -> Iterator[tuple[str, dict[str
 
 async def called(folder: Path, config: AnalysisConfig, tool: str, arguments: dict[str, Any]) -> Any:
     """Calls one tool of a new server; returns its structured content, or the text of its error."""
-    os.environ.update(ANALYSIS_CACHE_DIR=config.cache_dir, ANALYSIS_ENGINE=config.engine)
-    async with Client(build_server(Settings((str(folder),)))) as client:
-        result: CallToolResult = await client.call_tool(tool, arguments)
+    with _environment(ANALYSIS_CACHE_DIR=config.cache_dir, ANALYSIS_ENGINE=config.engine):
+        async with Client(build_server(Settings((str(folder),)))) as client:
+            result: CallToolResult = await client.call_tool(tool, arguments)
     return text_of(result) if result.is_error else result.structured_content
+
+
+@contextmanager
+def _environment(**values: str) -> Generator[None]:
+    """Sets variables for a while: what stayed would be the engine of every later configuration that names none."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
