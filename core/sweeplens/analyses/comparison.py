@@ -54,6 +54,7 @@ _SCHEMA = {
     "correlation": pl.Float64(), "p_disagree": pl.Float64(),
 }  # fmt: skip
 _BUDGET_METRICS = 3
+_MANY_POINTS = 2_000_000  # the points of each metric of the table budget are read
 
 
 class ComparisonOptions(Struct, frozen=True, kw_only=True):
@@ -128,7 +129,7 @@ def compare(
     notes += coverage_note(cover)
     tables = _tables(made.setup, cases if metrics else cases[:1])  # the same runs pair in each metric
     if not options.matched_only:
-        known = _in_budget(names, bool(metrics), options)
+        known = _in_budget(names, bool(metrics), options, of_sides)
         budget = at_equal_budget(
             of_sides, points, sides, known, axis=options.axis, threshold=options.threshold, alone=both is runs
         )
@@ -183,9 +184,10 @@ def _is_shared(plans: Sequence[TaskPlan]) -> bool:
     return len(set(firsts)) < len(firsts)
 
 
-def _in_budget(names: Sequence[str], asked: bool, options: ComparisonOptions) -> dict[str, str]:
-    """Returns the metrics of the table budget, with their goals."""
-    shown = names if asked else main_metrics(names, options.main, options.goals, most=_BUDGET_METRICS)
+def _in_budget(names: Sequence[str], asked: bool, options: ComparisonOptions, series: pl.DataFrame) -> dict[str, str]:
+    """Returns the metrics of the table budget, with their goals: only the first of very many points, unless more are asked for."""
+    most = 1 if int(series["n_logged"].sum()) > _MANY_POINTS else _BUDGET_METRICS
+    shown = names if asked else main_metrics(names, options.main, options.goals, most=most)
     return {m: g for m in shown if (g := known_goal(m, options.goals)) != "unknown"}
 
 

@@ -50,6 +50,8 @@ def rungs_of(runs: pl.DataFrame, series: pl.DataFrame) -> Rungs | None:
     """Returns the rungs on which these runs end: three to eight steps with about equal ratios, fewer runs on each (but perhaps for
     the last). None where there are none, or where one setting decides at which step a run ends.
     """
+    if series["last_step"].min() == series["last_step"].max():
+        return None
     lasts = series.group_by("run_id").agg(end=pl.col("last_step").max())
     group = pl.col("group") if "group" in runs.columns else pl.lit("")
     table = runs.filter(pl.col("status").is_in(_ENDED)).select("run_id", group=group).join(lasts, on="run_id")
@@ -148,8 +150,9 @@ def _on_last_rung(last: pl.DataFrame, level: tuple[str, pl.Series], metric: str,
 
 def rung_warning(runs: pl.DataFrame, series: pl.DataFrame, used: Sequence[str]) -> tuple[str, ...]:
     """Warns that runs behind an answer end on different rungs of a search."""
-    own = runs.filter(pl.col("run_id").is_in(list(used)))
-    rungs = rungs_of(own, series.filter(pl.col("run_id").is_in(list(used))))
+    chosen = pl.col("run_id").is_in(pl.Series(used, dtype=pl.String).implode())
+    own = series if len(used) == runs.height else series.filter(chosen)
+    rungs = rungs_of(runs if len(used) == runs.height else runs.filter(chosen), own)
     if rungs is None:
         return ()
     return (

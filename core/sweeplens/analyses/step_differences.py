@@ -29,7 +29,7 @@ _SHORTER = 0.98
 _EARLY = 1 / 3
 _SURE = 0.01  # limit for the p of a difference early or at equal time, which nobody asked for
 _FEWEST_POINTS = 9  # of each run, so that a third of the steps has some of them behind it
-_MOST_POINTS = 1_000_000  # with more, an early comparison would cost more than all else
+_MOST_POINTS = 300_000  # with more, an early comparison would cost more than all else
 
 
 def other_steps(
