@@ -48,7 +48,8 @@ def test_the_configuration_says_what_else_marks_repetitions(tmp_path: Path) -> N
 
 
 IDENTIFIERS = {
-    "pid": [4101, 4102, 4103], "port": [29500, 29501, 29502], "slurm_job_id": [71, 72, 73], "trial_number": [0, 1, 2],
+    "pid": [4101, 4102, 4103], "port": [29500, 29501, 29502], "slurm_job_id": [71, 72, 73],
+    "trial_number": [0, 1, 2], "optuna_trial": [4, 7, 9], "hpo.trial_index": [0, 1, 2],
     "run_number": [5, 6, 7], "task_id": [0, 1, 2], "array_index": [3, 4, 5], "timestamp": [1.7e9, 1.71e9, 1.72e9],
     "hostname": ["node1", "node2", "node2"], "gpu": [0, 1, 3], "num_workers": [4, 8, 16],
     "git_sha": ["a1b2", "a1b2", "c3d4"], "output_dir": ["out/1", "out/2", "out/3"], "dist.master_port": [1, 2, 3],

@@ -237,3 +237,32 @@ def test_transformers_writes_its_arguments_as_json_into_its_event_files() -> Non
 )
 def test_text_in_event_files_is_settings_or_is_not(tag: str, text: str, wanted: dict[str, object]) -> None:
     assert settings_of_text(tag, text) == wanted
+
+
+WANDB_CONFIG = """\
+wandb_version: 1
+_wandb:
+  desc: null
+  value: {cli_version: 0.16.2}
+lr: {desc: null, value: 0.001}
+optim:
+  desc: null
+  value: {name: adam, beta: 0.9}
+env: {value: hopper}
+"""
+
+
+def test_a_trackers_config_beside_another_log_holds_values_not_wrappers(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(WANDB_CONFIG)
+    (tmp_path / "progress.csv").write_text("step,score\n1,0.1\n2,0.2\n3,0.4\n")
+    (run,) = ExperimentDB(base_path=tmp_path).runs_df.to_dicts()
+    assert (run["lr"], run["env"], run["optim.name"], run["optim.beta"]) == (0.001, "hopper", "adam", 0.9)
+    assert not [name for name in run if "wandb" in name or name.endswith((".value", ".desc"))]
+
+
+@pytest.mark.parametrize("config", ['{"lr": {"value": 1, "unit": "s"}}', '{"lr": 0.1, "x": {"value": 3}}'])
+def test_a_config_that_only_uses_the_word_value_stays_as_it_is(tmp_path: Path, config: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4}\n')
+    (run,) = ExperimentDB(base_path=tmp_path).runs_df.to_dicts()
+    assert {"lr.value", "x.value"} & run.keys()

@@ -43,7 +43,8 @@ MANY_KEYS = 50
 IDENTIFIERS = (
     "pid", "process_id", "port", "*_port", "uuid", "slurm_*", "slurm.*", "*.slurm.*", "slurmjob*",
     "job_id", "jobid", "array_index", "array_id",
-    "array_task_id", "array_job_id", "task_id", "trial_id", "run_id", "run_number", "exp_id", "experiment_id", "wandb_id",
+    "array_task_id", "array_job_id", "task_id", "trial_id", "*_trial", "trial_index", "trial_no",
+    "run_id", "run_number", "exp_id", "experiment_id", "wandb_id",
     "timestamp", "*_timestamp", "datetime", "date", "start_time", "started_at", "created_at", "time_stamp", "run_time_stamp",
     "hostname", "host", "machine", "node", "node_id", "node_name", "nodename", "nodelist", "compute_node", "pod", "pod_name",
     "container_id", "worker_id", "tpu_name", "queue", "user", "username", "ip", "*_addr",

@@ -27,6 +27,7 @@ from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.adapter_settings import ADAPTER, saved_settings, settings_of_adapter
 from sweeplens.readers.decoding.settings_text import looks_like_settings, parse_settings
+from sweeplens.readers.decoding.wrapped_config import is_wrapped, unwrapped
 from sweeplens.readers.protocol import FileStat, Folder, RunRecord, Source
 
 __all__ = ["CONFIG_NAMES", "SETTINGS_NAMES", "Sidecar", "config_files", "in_hydra", "read_config"]
@@ -188,6 +189,8 @@ def _add_loaded(side: Sidecar, loaded: dict[str, object], name: str, *, unwrap: 
     the file's name as prefix."""
     if name == ADAPTER:
         loaded, unwrap = settings_of_adapter(loaded, side.hyperparameters), False
+    if is_wrapped(loaded):
+        loaded = unwrapped(loaded)
     if sum(key in loaded for key in _MODEL) > 1:
         return
     if below:

@@ -18,7 +18,7 @@ from sweeplens.readers.decoding.compression import read_config_bytes
 from sweeplens.readers.decoding.settings_text import load_yaml
 from sweeplens.readers.protocol import Claim, Folder, Problem, Source
 
-__all__ = ["GRACE", "loaded_beside", "tracker_claims", "unwrapped"]
+__all__ = ["GRACE", "loaded_beside", "tracker_claims"]
 
 GRACE = 600.0
 """Seconds without a new record after which a run without an end counts as crashed."""
@@ -26,7 +26,6 @@ GRACE = 600.0
 _LATEST = "latest-run"
 _OWN = re.compile(r"debug(-internal|-cli.*)?\.log|settings|wandb-resume\.json|\.gitignore")
 _TIME = re.compile(r"\d{8}_\d{6}")
-_INTERNAL = frozenset({"_wandb", "wandb_version"})
 
 
 def tracker_claims(folder: Folder, suffix: str, ident: bytes, sidecars: tuple[str, ...]) -> Iterator[Claim]:
@@ -73,18 +72,6 @@ def loaded_beside(source: Source, name: str, problems: list[Problem]) -> dict[st
         problems.append(Problem(entry.path, f"cannot be read: {str(error).split(chr(10))[0]}", kind="warning"))
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-
-
-def unwrapped(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a tracker's ``config.yaml`` without internal keys; ``{desc, value}`` becomes the value."""
-    return {str(k): _value(v) for k, v in config.items() if k not in _INTERNAL}
-
-
-def _value(entry: object) -> object:
-    if not isinstance(entry, dict):
-        return entry
-    keys = cast("dict[str, object]", entry)
-    return keys["value"] if "value" in keys and keys.keys() <= {"desc", "value", "sort"} else keys
 
 
 def _record_file(folder: Folder, suffix: str, ident: bytes) -> str:

@@ -13,8 +13,9 @@ from sweeplens.errors import FormatError
 from sweeplens.readers.decoding.leveldb_framing import FILE_HEADER, BlockRecords
 from sweeplens.readers.decoding.protobuf import WireError, as_double, as_signed, as_text, as_timestamp, fields
 from sweeplens.readers.decoding.values import PointBuffer, as_time
+from sweeplens.readers.decoding.wrapped_config import unwrapped
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.trackers.record_folders import GRACE, loaded_beside, tracker_claims, unwrapped
+from sweeplens.readers.trackers.record_folders import GRACE, loaded_beside, tracker_claims
 from sweeplens.safe_open import open_buffered
 
 __all__ = ["SwanLab"]

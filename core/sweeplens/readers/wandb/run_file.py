@@ -14,8 +14,9 @@ from msgspec import to_builtins
 from sweeplens.readers.decoding.leveldb_framing import BlockRecords
 from sweeplens.readers.decoding.protobuf import WireError, spans
 from sweeplens.readers.decoding.values import as_time
+from sweeplens.readers.decoding.wrapped_config import unwrapped
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.trackers.record_folders import GRACE, loaded_beside, tracker_claims, unwrapped
+from sweeplens.readers.trackers.record_folders import GRACE, loaded_beside, tracker_claims
 from sweeplens.readers.wandb.description import DESCRIPTION_RECORDS, RunDescription, since_1970
 from sweeplens.readers.wandb.history import WandbHistory
 from sweeplens.safe_open import open_buffered

@@ -13,8 +13,9 @@ from msgspec import Struct, field
 from sweeplens.readers.decoding.compression import line_pieces
 from sweeplens.readers.decoding.json_lines import JsonLines
 from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time
+from sweeplens.readers.decoding.wrapped_config import unwrapped
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.trackers.record_folders import loaded_beside, unwrapped
+from sweeplens.readers.trackers.record_folders import loaded_beside
 from sweeplens.readers.wandb.description import since_1970
 from sweeplens.readers.wandb.run_file import about_machine
 
