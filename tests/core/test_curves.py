@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -214,3 +215,16 @@ def test_the_band_of_a_share_stays_within_its_bounds(tmp_path: Path) -> None:
     assert ends["val/acc"] == (0.0, 1.0)
     assert ends["val/loss"][0] < 0
     assert ends["val/loss"][1] > 1
+
+
+def test_a_span_of_microseconds_is_the_nearest_number_of_seconds(tmp_path: Path) -> None:
+    """A division by a constant that multiplies by its inverse gave 0.035616999999999996, and another curve than a cluster."""
+    micros = [0, 35617, 57070, 296980, 569104, 1_000_001, 86_400_000_003]
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    lines = [
+        json.dumps({"step": i, "loss": 1 / (i + 1), "timestamp": (began + timedelta(microseconds=m)).isoformat()})
+        for i, m in enumerate(micros)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    answer = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path).curves(["loss"], x="wall_time")
+    assert answer.table["x"].to_list() == [m / 1e6 for m in micros]

@@ -183,7 +183,7 @@ def _ranked_answer(
     stats = RANK_STATISTICS[1:]
     stats = stats if by == "group" and int(table["n"].max() or 0) >= _FEWEST_FOR_IQM else stats[:-1]  # pyright: ignore[reportArgumentType]
     shown = ["rank", *named, *keys, *stats] if len(keys) <= _MANY_KEYS else ["rank", *named, *stats, *keys]
-    notes = unknown + method_notes(str(how), reduced.step, ask, ranked, table, cover, f"{method}{_stricter(limits)}")
+    notes = unknown + method_notes(str(how), reduced.step, ask, ranked, table, cover, method, _stricter(limits))
     notes += review_notes(runs, series, used, points, ask, ranked, keys, reduced.values) if ask.reviewed else ()
     notes += broken_note(runs, series, ranked, table, keys, ask.broken) if by == "group" else ()
     basis = Basis(runs_used=used.height, left_out=(*lost, *left), points=reduced.points)
@@ -231,7 +231,7 @@ def _stricter(limits: pl.Series) -> str:
     levels = sorted({100 * limit for limit in limits.to_list()} - {100 * ALPHA})
     if not levels:
         return ""
-    return f"; at {' or '.join(f'{level:g} %' for level in levels)} where runs are still running, since such results are read often"
+    return f", at {' or '.join(f'{level:g} %' for level in levels)} where runs are still running"
 
 
 def _finished(table: pl.DataFrame, ranked: RankedGroups, by: str, limits: pl.Series) -> tuple[pl.DataFrame, str]:

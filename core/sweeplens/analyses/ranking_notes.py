@@ -36,10 +36,12 @@ def method_notes(
     table: pl.DataFrame,
     cover: Coverage,
     method: str,
+    stricter: str = "",
 ) -> tuple[str, ...]:
+    """Returns the notes on the method. ``stricter``: the levels of comparisons with runs that are still running, in words."""
     at = f" (step {step})" if step is not None else ""
     notes = [f"{ask.goal} is better; reduce {how}{at}; each run counts once."]
-    notes.append(_tied_note(ranked, table, method))
+    notes.append(_tied_note(ranked, table, method, stricter))
     if ranked.spread is not None and ranked.spread.outlying:
         outlying = ranked.spread.outlying
         named = [group_label(ranked.groups.row(i, named=True), _keys_of(ranked)) for i in outlying[:_NAMED]]
@@ -67,7 +69,7 @@ def _lowered(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str) -> str:
+def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str, stricter: str) -> str:
     if table.height < 2:
         return ""
     spread = ranked.spread
@@ -78,7 +80,7 @@ def _tied_note(ranked: RankedGroups, table: pl.DataFrame, method: str) -> str:
     tied = table.filter(pl.col("tied") & (pl.col("rank") > 1)).height
     first = table["shrunk"][0]
     expected = f" If the first is run again, expect {first:.5g} (shrunk mean)." if first is not None else ""
-    verdict = f"{_verdict(tied, table.height - 1)} at the 5 % level ({method})."
+    verdict = f"{_verdict(tied, table.height - 1)} at the 5 % level{stricter} ({method})."
     return f"{verdict} Standard deviation within groups: {spread.sd:.4g}.{expected}"
 
 

@@ -44,7 +44,7 @@ from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.grouping import group_hparams, is_replicate, keyed, same_split, settings_among, two_valued
-from sweeplens.frames.reduction import parse_reduce, reduce_runs
+from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs
 
 __all__ = ["SUGGESTIONS", "detectable", "suggest"]
 
@@ -77,7 +77,15 @@ def suggest(
     runs, left_out = (configured, left_out) if configured.height else (runs, ())
     lost = lost_runs(runs, series.filter(pl.col("metric") == metric), doubles, replicates)
     whole = runs.filter(pl.col("run_id").is_in(lost["run_id"].implode()).not_())
-    sweep = _sweep(whole, series, points, metric, goal_of(metric, goal, goals), goals, replicates)
+    goal = goal_of(metric, goal, goals)
+    reduced = reduce_runs(
+        series_of(metric, series).join(whole.select("run_id"), on="run_id", how="semi"),
+        points,
+        parse_reduce(DEFAULT_REDUCE),
+        goals=goals,
+        goal=goal,
+    )
+    sweep = _sweep(whole, reduced.values, metric, goal, replicates)
     failing = failing_cells(runs, replicates)
     hopeless = [run for cell in failing for run in cell.runs]
     again = list(redone(sweep, runs, lost.filter(pl.col("run_id").is_in(hopeless).not_())))
@@ -87,8 +95,13 @@ def suggest(
     rows = [(s.reason, len(s.cells), s.why, s.detectable, _commands(s.cells)) for s in made]
     why = "no result of their setting, cut off or copies"
     not_used = (LeftOut(why, tuple(lost["run_id"].to_list())),) if lost.height else ()
-    basis = Basis(runs_used=sum(s.n for s in sweep.settings), left_out=(*left_out, *not_used))
-    notes = (*_notes(sweep, made, dropped, budget), *_failing_notes(failing), *ignored_notes(runs, sweep.keys))
+    basis = Basis(runs_used=sum(s.n for s in sweep.settings), left_out=(*left_out, *not_used, *reduced.left_out))
+    notes = (
+        *_notes(sweep, made, dropped, budget),
+        *_without_value(sweep, whole, reduced.values),
+        *_failing_notes(failing),
+        *ignored_notes(runs, sweep.keys),
+    )
     return Answer(pl.DataFrame(rows, schema=SUGGESTIONS, orient="row"), basis, notes)
 
 
@@ -101,17 +114,25 @@ def _failing_notes(failing: Sequence[FailingCell]) -> Iterator[str]:
     yield from (f"Not to be made once more: {cell.told()}." for cell in failing)
 
 
+def _without_value(sweep: SweepSettings, runs: pl.DataFrame, values: pl.DataFrame) -> Iterator[str]:
+    """Yields how many runs of the best setting have no finite value: a setting that often fails is not the best."""
+    if not sweep.settings or not sweep.keys:
+        return
+    best = pl.DataFrame([cell_of(sweep, sweep.settings[0])]).with_columns(own=True)
+    table = keyed(runs, sweep.keys)
+    texts = [pl.col(k).cast(pl.String) for k in sweep.keys]
+    own = table.with_columns(texts).join(best.with_columns(texts), on=sweep.keys, how="semi", nulls_equal=True)
+    lacking = own.join(values, on="run_id", how="anti")
+    if lacking.height:
+        named = listed(lacking["run_id"].sort().to_list(), 3)
+        share = share_of(lacking.height, own.height, "run")
+        yield f"{share} of the best setting {verb(lacking.height, 'has', 'have')} no finite {sweep.metric} ({named})."
+
+
 def _sweep(
-    runs: pl.DataFrame,
-    series: pl.DataFrame,
-    points: PointSource,
-    metric: str,
-    goal: str,
-    goals: Mapping[str, str] | None,
-    replicates: Sequence[str],
+    runs: pl.DataFrame, values: pl.DataFrame, metric: str, goal: str, replicates: Sequence[str]
 ) -> SweepSettings:
-    asked = series_of(metric, series)
-    values = reduce_runs(asked, points, parse_reduce("last"), goals=goals, goal=goal).values
+    """Returns the settings from best to worst. ``values``: run_id, value."""
     known = runs.join(values.select("run_id", "value"), on="run_id", how="semi")
     keys = group_hparams(known, (), replicates) if known.height else []
     sign = -1.0 if goal == "higher" else 1.0
@@ -244,11 +265,11 @@ def _notes(
     sweep: SweepSettings, made: Sequence[Suggestion], dropped: Sequence[Suggestion], budget: int
 ) -> Iterator[str]:
     if not sweep.settings:
-        yield f"No run has a last value of {sweep.metric}: nothing can be suggested."
+        yield f"No run has a finite value of {sweep.metric}: nothing can be suggested."
         return
     best = sweep.settings[0]
     yield (
-        f"Best so far: {sweep.shown(best)}, last {sweep.metric} {sweep.sign * best.mean:.5g} (n={best.n}"
+        f"Best so far: {sweep.shown(best)}, {sweep.metric} {sweep.sign * best.mean:.5g} (reduce {DEFAULT_REDUCE}, n={best.n}"
         + (
             f"; spread within settings {sweep.deviation:.3g}, {count_of(sweep.degrees, 'degree', 'degrees')} of freedom)."
             if sweep.deviation is not None

@@ -134,7 +134,7 @@ def _normal(name: str, value: Any) -> Any:
 
 class Metric(Struct, frozen=True):
     """``goal``: lower, higher or unknown. ``shown``: its name for display. ``reduce``: how runs become numbers, where asked.
-    ``is_short``: runs have too few points for a mean of their last tenth."""
+    ``is_short``: no run has enough points for a mean of its last tenth."""
 
     name: str
     goal: str
@@ -193,8 +193,8 @@ def asked_metrics(db: ExperimentDB, ask: PlotRequest, most: int) -> list[Metric]
     goals: dict[str, str] = dict(zip(known, table["goal"].to_list(), strict=True))
     names = _in_order(ask.metrics, known) or main_metrics(known, db.config.main_metrics, db.config.metric_goals, most=1)
     shown = names_of(db)
-    sizes = table.select("metric", "n_points", "n_runs").iter_rows()
-    short = {metric: points < SHORT * runs for metric, points, runs in sizes}
+    longest = db.view(ask.runs, ask.where).series.select("metric", "n").group_by("metric").max()
+    short = {metric: points < SHORT for metric, points in longest.iter_rows()}
     return [Metric(n, ask.goal or goals[n], shown.metric(n), ask.reduce, short[n]) for n in names[:most]]
 
 

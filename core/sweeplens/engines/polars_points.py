@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.engines.polars_reductions import grouped, reduced
+from sweeplens.engines.polars_reductions import grouped, in_seconds, reduced
 from sweeplens.engines.protocol import KEY, Points, PointSource, StoredPoints
 from sweeplens.engines.reductions import PointReduction
 
@@ -70,10 +70,10 @@ class PolarsPoints(Struct, frozen=True, eq=False):
         """Adds the time since the run began as x."""
         timed = self.frame.filter(pl.col("wall_time").is_not_null())
         if since is None:
-            seconds = _seconds(pl.col("wall_time") - pl.col("wall_time").min().over("run_id"))
+            seconds = in_seconds(pl.col("wall_time") - pl.col("wall_time").min().over("run_id"))
             return PolarsPoints(timed.with_columns(x=seconds))
         began = since.frame.group_by("run_id").agg(pl.col("wall_time").min().alias("began"))
-        seconds = _seconds(pl.col("wall_time") - pl.col("began"))
+        seconds = in_seconds(pl.col("wall_time") - pl.col("began"))
         return PolarsPoints(timed.join(began, on="run_id").with_columns(x=seconds))
 
     def on_metric(self, at: PolarsPoints) -> PolarsPoints:
@@ -169,7 +169,3 @@ def last_of_step(points: pl.LazyFrame, rewound: pl.DataFrame) -> pl.LazyFrame:
         .unique([*KEY, "step"], keep="last", maintain_order=True)
     )
     return pl.concat([clean, last])
-
-
-def _seconds(span: pl.Expr) -> pl.Expr:
-    return span.dt.total_microseconds() / 1e6

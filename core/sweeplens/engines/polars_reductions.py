@@ -31,7 +31,7 @@ from sweeplens.engines.reductions import (
     WallSeconds,
 )
 
-__all__ = ["LEAST_PATIENCE", "PAUSE_GAPS", "PAUSE_SECONDS", "grouped", "reduced"]
+__all__ = ["LEAST_PATIENCE", "PAUSE_GAPS", "PAUSE_SECONDS", "grouped", "in_seconds", "reduced"]
 
 PAUSE_SECONDS, PAUSE_GAPS = 3600, 20
 LEAST_PATIENCE = 3  # points
@@ -112,6 +112,11 @@ def _best_step(stand: pl.LazyFrame, how: BestStep) -> pl.LazyFrame:
     return finite.group_by("run_id").agg(best_step=pl.col("step").first())
 
 
+def in_seconds(span: pl.Expr) -> pl.Expr:
+    """Returns a span in seconds, to the nearest number: a division by a constant multiplies by its inexact inverse."""
+    return (span.dt.total_microseconds() / 1e6).round(6)
+
+
 def _seconds_to_step(points: pl.LazyFrame, how: SecondsToStep) -> pl.LazyFrame:
     timed = points.select(*KEY, "step", "wall_time").filter(pl.col("wall_time").is_not_null())
     began = timed.group_by("run_id").agg(began=pl.col("wall_time").min())
@@ -120,7 +125,7 @@ def _seconds_to_step(points: pl.LazyFrame, how: SecondsToStep) -> pl.LazyFrame:
     own = pl.col("wall_time").filter(mine).last()
     latest = pl.col("wall_time").sort_by("step", "wall_time").last()
     at = reached.group_by("run_id").agg(at=pl.coalesce(own, latest))
-    since = (pl.col("at") - pl.col("began")).dt.total_microseconds() / 1e6
+    since = in_seconds(pl.col("at") - pl.col("began"))
     return at.join(began, on="run_id").select("run_id", seconds=since)
 
 
@@ -139,7 +144,7 @@ def _early_stop(stand: pl.LazyFrame, how: EarlyStop) -> pl.LazyFrame:
 
 def _wall_seconds(points: pl.LazyFrame, how: WallSeconds) -> pl.LazyFrame:
     times = points.filter(pl.col("wall_time").is_not_null()).select("run_id", "wall_time").unique()
-    gap = pl.col("wall_time").sort().diff().dt.total_microseconds() / 1e6
+    gap = in_seconds(pl.col("wall_time").sort().diff())
     usual = (gap.sum() - gap.max()) / (pl.len() - 2)
     is_pause = (gap > PAUSE_SECONDS) & (gap > PAUSE_GAPS * usual)
     found = times.group_by("run_id").agg(seconds=gap.filter(is_pause.not_()).sum(), paused=is_pause.any(), n=pl.len())
