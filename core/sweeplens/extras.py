@@ -68,5 +68,6 @@ def not_installed(package: str) -> str:
 
 
 def missing_extras() -> list[str]:
-    """Returns a sentence for each extra that is not installed."""
-    return [not_installed(package) for package in EXTRAS if not is_installed(package)]
+    """Returns for each package that is not installed what it is for, and how to install it."""
+    missing = {package: extra for package, extra in EXTRAS.items() if not is_installed(package)}
+    return [f"{package}, for {extra.purpose}: {how_to_install(extra.name)}" for package, extra in missing.items()]

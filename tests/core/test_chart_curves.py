@@ -73,7 +73,7 @@ def test_a_group_whose_runs_end_says_how_many_are_left_and_draws_them_dashed(db:
     drawn = [r for r in rows(chart, "line", "y") if r["series"] == "batch_size=64 (n=6)"]
     assert {r["n"] for r in drawn if r["fewer"] and r["x"] > 600} == {5}
     assert {r["n"] for r in drawn if not r["fewer"]} == {6}
-    assert "runs of the group are missing" in chart.caption
+    assert "dashed: without some runs of the group" in chart.caption
 
 
 def test_curves_of_single_runs_are_the_downsampled_curves(db: ExperimentDB) -> None:

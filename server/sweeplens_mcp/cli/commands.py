@@ -10,6 +10,7 @@ import argparse
 import gc
 import json
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -87,6 +88,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     top = parser()
     if arguments and not arguments[0].startswith("-"):
         _check_command(top, arguments)
+    elif len(arguments) > 1:
+        _check_order(top, arguments)
     options, rest = top.parse_known_args(arguments)
     if rest and "values" in options:
         _check_rest_of_call(top, rest)
@@ -94,8 +97,24 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     elif rest and "folders" in options and not any(r.startswith("-") for r in rest):
         options.folders += rest
     elif rest:
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
+        _parser_of(top, arguments[0]).error(f"unrecognized arguments: {' '.join(r for r in rest if r.startswith('-'))}")
     return options
+
+
+def _parser_of(top: argparse.ArgumentParser, command: str) -> argparse.ArgumentParser:
+    """Returns the parser of one command."""
+    actions = top._actions  # pyright: ignore[reportPrivateUsage]
+    choices: list[Any] = [action.choices for action in actions if isinstance(action.choices, dict)]
+    return choices[0].get(command, top) if choices else top
+
+
+def _check_order(top: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """Ends with an error if options stand before the command."""
+    known = [*(question.name for question in QUESTIONS), *_OTHER_COMMANDS]
+    at = next((i for i, word in enumerate(arguments) if word in known), 0)
+    if at:
+        moved = shlex.join([arguments[at], *arguments[at + 1 :], *arguments[:at]])
+        top.error(f"Options follow the command: sweeplens {moved}")
 
 
 def _check_rest_of_call(top: argparse.ArgumentParser, rest: Sequence[str]) -> None:

@@ -1,12 +1,33 @@
-"""An argument parser with errors of one sentence on stderr, and exit code 2."""
+"""An argument parser with errors of one sentence on stderr, and exit code 2; an unknown option gets the nearest ones."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from typing import NoReturn
 
-__all__ = ["CommandListFormatter", "SentenceParser"]
+__all__ = ["CommandListFormatter", "SentenceParser", "unknown_option"]
 
+_MEANT = {
+    **dict.fromkeys(("filter", "condition", "query", "match", "if", "status", "select"), ("--where",)),
+    **dict.fromkeys(("since", "after", "from", "from_cursor", "last"), ("--cursor",)),
+    **dict.fromkeys(
+        ("n", "top", "top_k", "head", "max", "count", "rows", "num"), ("--limit", "--budget", "--max-points")
+    ),
+    **dict.fromkeys(("order", "order_by", "sort_by", "sorted", "orderby"), ("--sort",)),
+    **dict.fromkeys(
+        ("group_by", "groupby", "group", "by", "hparam", "params", "param"), ("--hparams", "--hparam", "--by")
+    ),
+    **dict.fromkeys(("dir", "folder", "path", "base_path", "data", "logdir", "experiments"), ("--root",)),
+    **dict.fromkeys(("out", "file", "save", "to", "export"), ("--output",)),
+    **dict.fromkeys(("csv", "markdown", "table", "type"), ("--format",)),
+    **dict.fromkeys(("direction", "mode", "objective"), ("--goal",)),
+    **dict.fromkeys(("follow", "live", "f"), ("--watch",)),
+    **dict.fromkeys(("run", "id", "ids", "name", "run_id"), ("--runs",)),
+    **dict.fromkeys(("metric", "y", "keys"), ("--metrics", "--pattern")),
+    **dict.fromkeys(("xaxis", "x_axis"), ("--x",)),
+}
+"""Words of other tools for options, with the options that are meant, the first that a command has."""
 _COMMANDS_WIDTH = 17  # the longest command, its indentation, and the space after it
 
 
@@ -15,7 +36,30 @@ class SentenceParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exits with the sentence."""
+        option = re.match(r"unrecognized arguments: (-\S+)(?!.*With `call`)", message)
+        message = unknown_option(self, option[1]).removesuffix(".") if option else message
         self.exit(2, f"sweeplens: {message} (see {self.prog} --help)\n")
+
+
+def unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
+    """Returns the error for an option that a command does not have, with what was meant."""
+    from sweeplens.errors import nearest  # not needed by most calls
+
+    actions = parser._actions  # pyright: ignore[reportPrivateUsage]
+    known = [option for action in actions for option in action.option_strings]
+    name = word.partition("=")[0]
+    if name == "--json":
+        return "No option --json: --format json prints JSON."
+    typed = name.lstrip("-").replace("-", "_")
+    words = [action.dest for action in actions if not action.option_strings]
+    own = {dest.rstrip("s"): dest for dest in words if dest != "folders"}
+    if typed.rstrip("s") in own:
+        shown = own[typed.rstrip("s")].upper().removesuffix("_ID")
+        return f"No option {name}: {shown} is a word of its own: {parser.prog} {shown} DIR"
+    meant = next((option for option in _MEANT.get(typed, ()) if option in known), "")
+    long = [option for option in known if option.startswith("--")]
+    near = [meant] if meant else nearest(f"--{name.lstrip('-')}", long)
+    return f"No option {name}." + (f" Nearest: {', '.join(near)}." if near else "")
 
 
 class CommandListFormatter(argparse.HelpFormatter):

@@ -13,12 +13,12 @@ from functools import partial
 from typing import cast
 
 from sweeplens.answers import Answer
-from sweeplens.errors import InputError, RootError, SweeplensError, UnknownNameError, nearest
+from sweeplens.errors import InputError, RootError, SweeplensError, UnknownNameError
 from sweeplens.sources.given_roots import is_root, shown_root
 from sweeplens_mcp.cli.answering import row_limit, spec_named, whole_answer
 from sweeplens_mcp.cli.call import converted
 from sweeplens_mcp.cli.output import FORMATS, Output, beside_data, formatted, write
-from sweeplens_mcp.cli.parsing import SentenceParser
+from sweeplens_mcp.cli.parsing import SentenceParser, unknown_option
 from sweeplens_mcp.cli.progress import ProgressLine
 from sweeplens_mcp.cli.question_names import QUESTIONS, QuestionCommand
 from sweeplens_mcp.cli.run_folders import several_runs, with_run_id
@@ -33,26 +33,6 @@ __all__ = ["add_option", "main", "option_values", "parsed_words", "question_pars
 
 _ALWAYS = "fresh"  # a command reads the folders first in any case
 _WATCH_SECONDS = 2.0
-_MEANT = {
-    **dict.fromkeys(("filter", "condition", "query", "match", "if", "status", "select"), ("--where",)),
-    **dict.fromkeys(("since", "after", "from", "from_cursor", "last"), ("--cursor",)),
-    **dict.fromkeys(
-        ("n", "top", "top_k", "head", "max", "count", "rows", "num"), ("--limit", "--budget", "--max-points")
-    ),
-    **dict.fromkeys(("order", "order_by", "sort_by", "sorted", "orderby"), ("--sort",)),
-    **dict.fromkeys(
-        ("group_by", "groupby", "group", "by", "hparam", "params", "param"), ("--hparams", "--hparam", "--by")
-    ),
-    **dict.fromkeys(("dir", "folder", "path", "base_path", "data", "logdir", "experiments"), ("--root",)),
-    **dict.fromkeys(("out", "file", "save", "to", "export"), ("--output",)),
-    **dict.fromkeys(("csv", "markdown", "table", "type"), ("--format",)),
-    **dict.fromkeys(("direction", "mode", "objective"), ("--goal",)),
-    **dict.fromkeys(("follow", "live", "f"), ("--watch",)),
-    **dict.fromkeys(("run", "id", "ids", "name", "run_id"), ("--runs",)),
-    **dict.fromkeys(("metric", "y", "keys"), ("--metrics", "--pattern")),
-    **dict.fromkeys(("xaxis", "x_axis"), ("--x",)),
-}
-"""Words of other tools for options, with the options that are meant, the first that a command has."""
 
 
 def main(name: str, arguments: Sequence[str]) -> int:
@@ -208,7 +188,7 @@ def parsed_words(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> t
     options, rest = parser.parse_known_args(_with_dashed_values(parser, arguments))
     for word in rest:
         if word.startswith("-"):
-            raise InputError(_unknown_option(parser, word))
+            raise InputError(unknown_option(parser, word))
     return options, rest
 
 
@@ -246,24 +226,6 @@ def _with_dashed_values(parser: argparse.ArgumentParser, arguments: Sequence[str
                 continue
         joined.append(word)
     return joined
-
-
-def _unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
-    actions = parser._actions  # pyright: ignore[reportPrivateUsage]
-    known = [option for action in actions for option in action.option_strings]
-    name = word.partition("=")[0]
-    if name == "--json":
-        return "No option --json: --format json prints JSON."
-    typed = name.lstrip("-").replace("-", "_")
-    words = [action.dest for action in actions if not action.option_strings]
-    own = {dest.rstrip("s"): dest for dest in words if dest != "folders"}
-    if typed.rstrip("s") in own:
-        shown = own[typed.rstrip("s")].upper().removesuffix("_ID")
-        return f"No option {name}: {shown} is a word of its own: {parser.prog} {shown} DIR"
-    meant = next((option for option in _MEANT.get(typed, ()) if option in known), "")
-    long = [option for option in known if option.startswith("--")]
-    near = [meant] if meant else nearest(f"--{name.lstrip('-')}", long)
-    return f"No option {name}." + (f" Nearest: {', '.join(near)}." if near else "")
 
 
 def option_values(options: argparse.Namespace, known: Sequence[ToolArgument]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Where the command line may write: never over a file in a folder of experiments, which may be a log."""
+"""Where the command line may write: never over a file in a folder of experiments, which may be a log, nor over a program."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sweeplens.errors import InputError
 __all__ = ["check_target"]
 
 _NO_LOGS = (".html", ".png", ".svg", ".pdf")
+_OUTPUTS = (*_NO_LOGS, ".htm", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".md", ".txt", ".out", ".log", "")
 
 
 def check_target(file: Path, roots: Iterable[Path]) -> str:
@@ -19,6 +20,10 @@ def check_target(file: Path, roots: Iterable[Path]) -> str:
         raise InputError(f"No folder {file.parent}: make it first (mkdir -p {shlex.quote(str(file.parent))}).")
     if not file.exists():
         return "Wrote"
+    if file.suffix.lower() not in _OUTPUTS:
+        raise InputError(
+            f"{file} exists, and a *{file.suffix} is no output of sweeplens: name another file, or delete it first."
+        )
     for root in roots:
         if file.suffix.lower() not in _NO_LOGS and file.resolve().is_relative_to(root.resolve()):
             raise InputError(

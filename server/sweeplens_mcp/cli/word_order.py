@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -172,6 +173,12 @@ def _raise_for_order(folder: str, others: Sequence[str], question: QuestionComma
     )
 
 
+def _name_in(condition: str) -> str:
+    """Returns the hyperparameter that a condition begins with: ``lr`` of ``lr=0.1``."""
+    found = re.match(r'"?([\w./-]+?)"?\s*(?:[=<>!]|$)', condition)
+    return found[1] if found else condition
+
+
 def forgotten_word(words: Sequence[str], question: QuestionCommand) -> str:
     """Returns what is missing, if a folder stands in the place of another word, with the command; else nothing."""
     if not words or not is_root(words[-1]):
@@ -179,7 +186,9 @@ def forgotten_word(words: Sequence[str], question: QuestionCommand) -> str:
     names = [name.upper().removesuffix("_ID") for name in question.positionals]
     folder = words[-1]
     command = _shown(["sweeplens", question.name, *words[:-1], *names[len(words) - 1 :], folder])
-    other = _shown(["sweeplens", question.name, f"--{question.instead}", *(words[:-1] or ["NAME"]), folder])
+    other = _shown(
+        ["sweeplens", question.name, f"--{question.instead}", *([_name_in(w) for w in words[:-1]] or ["NAME"]), folder]
+    )
     either = f", or {other}" if question.instead else ""
     return f"{folder!r} is a folder, and stands in the place of {names[len(words) - 1]}: {command}{either}"
 

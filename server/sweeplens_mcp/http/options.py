@@ -20,6 +20,8 @@ from sweeplens_mcp.settings import DEFAULT_HOST, DEFAULT_PORT
 
 __all__ = ["HttpOptions", "is_loopback"]
 
+_HIGHEST_PORT = 65535
+
 
 class HttpOptions(Struct, frozen=True):
     """``allowed_hosts``: host names that clients use for this server (or for the proxy before it), with a port or ``:*``."""
@@ -43,6 +45,7 @@ class HttpOptions(Struct, frozen=True):
     stateless: bool = False
 
     def __post_init__(self) -> None:
+        _check_ports(self)
         _check_oauth(self)
         _check_tls(self)
         if self.sessions_per_grant < 1:
@@ -73,6 +76,15 @@ class HttpOptions(Struct, frozen=True):
         scheme = "https" if self.tls_cert else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}"
+
+
+def _check_ports(options: HttpOptions) -> None:
+    if not 1 <= options.port <= _HIGHEST_PORT:
+        raise ConfigError(f"--port {options.port}: a port is a number from 1 to {_HIGHEST_PORT}.")
+    if not 0 <= options.metrics_port <= _HIGHEST_PORT:
+        raise ConfigError(
+            f"--metrics-port {options.metrics_port}: a port is a number from 1 to {_HIGHEST_PORT}; 0: none."
+        )
 
 
 def is_loopback(host: str) -> bool:
