@@ -32,8 +32,9 @@ WALK = (
     Stop(
         "Which learning rate? And what changed since yesterday?",
         ("overview",),
-        "Six learning rates, two batch sizes, five to six seeds each; 0.03 leads in every metric. Weight decay and learning rate "
-        "are perfectly confounded, so their effects cannot be separated. Near the end is the news since yesterday: "
+        "The sweep has six learning rates and two batch sizes, with five or six seeds each; 0.03 leads in every metric. "
+        "Weight decay and learning rate are perfectly confounded, so their effects cannot be separated. "
+        "The news since yesterday is near the end: "
         "the whole sweep began, one run is still running, one failed. The last lines are the next three calls.",
     ),
     Stop(
@@ -46,8 +47,8 @@ WALK = (
     Stop(
         "What went wrong in the bad runs?",
         ("diagnose_runs",),
-        "Four of the six runs with a learning rate of 0.3 blew up around step 310 or 410 and were NaN 30 steps later. Those "
-        "with 0.1 and more overfit. One run stopped in the middle of a line.",
+        "Four of the six runs with a learning rate of 0.3 diverged around step 310 or 410 and were NaN 30 steps later. "
+        "Eight runs with 0.1 or more overfit. One run stopped in the middle of a line.",
     ),
 )
 

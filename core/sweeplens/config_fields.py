@@ -28,27 +28,45 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     divergence_factor: Annotated[
-        float, Field(gt=1, description="the end of a curve is this many times its best, or its start, worse")
+        float,
+        Field(
+            gt=1,
+            description="a curve that ends at this many times its best, or its start, is a divergence of high severity",
+        ),
     ] = 10.0
     spike_deviations: Annotated[
         float, Field(gt=0, description="a spike rises this many robust deviations above its neighbours")
     ] = 12.0
     plateau_share: Annotated[
-        float, Field(gt=0, lt=1, description="share of the steps at the end without any improvement")
+        float,
+        Field(gt=0, lt=1, description="share of the points, at the end of a curve, that bring nothing clearly better"),
     ] = 0.5
     overfit_rise: Annotated[
-        float, Field(gt=0, description="relative worsening of a validation metric after its best")
+        float, Field(gt=0, description="how much worse than its best a validation metric ends, as a share of the best")
     ] = 0.05
-    throughput_drop: Annotated[float, Field(gt=0, lt=1, description="relative drop of the rate of steps")] = 0.5
+    throughput_drop: Annotated[
+        float, Field(gt=0, lt=1, description="drop of the rate of steps, as a share of the earlier rate")
+    ] = 0.5
     throughput_seconds: Annotated[float, Field(ge=0, description="seconds that a slow stretch must last")] = 30.0
     silent_steps: Annotated[
-        float, Field(gt=0, description="steps of its own that a running run must miss before it counts as stalled")
+        float,
+        Field(
+            gt=0, description="a running run is stalled if it was silent for longer than so many of its own steps take"
+        ),
     ] = 5.0
     sibling_deviations: Annotated[
-        float, Field(gt=0, description="distance from the seed siblings in their deviations")
+        float,
+        Field(
+            gt=0, description="distance of an outlier from the mean of the other seeds of its setting, in deviations"
+        ),
     ] = 4.0
     early_stop_share: Annotated[
-        float, Field(gt=0, lt=1, description="a metric that ends before this share of its run's steps")
+        float,
+        Field(
+            gt=0,
+            lt=1,
+            description="a metric ends early before this share of its run's steps, and a run before this share of the usual length",
+        ),
     ] = 0.8
     min_points: Annotated[
         int, Field(ge=2, description="finite points that a series needs before detectors examine it")
@@ -82,7 +100,7 @@ class ConfigFields(BaseModel):
             "*_fold_idx", "bootstrap", "bootstrap_*", "replication",
         ),
         description="globs over the last part of a hyperparameter's name: these hyperparameters, such as a seed, only repeat a"
-        " setting and never define a group; !num_workers: this name, which looks like an identifier, is a setting",
+        " setting and never define a group; a name after ! (as !num_workers) is a setting although it looks like an identifier",
     )  # fmt: skip
     task_hparams: tuple[str, ...] = Field(
         default=(
@@ -135,7 +153,7 @@ class ConfigFields(BaseModel):
     max_answer_bytes: int = Field(default=8000, ge=2000, description="limit on each channel of an answer")
     query_seconds: float = Field(default=30.0, gt=0, description="limit on the time of one SQL query")
     query_megabytes: int = Field(default=2048, ge=64, description="limit on the memory of one SQL query")
-    thresholds: Thresholds = Field(default_factory=Thresholds, description="of diagnose_runs")
+    thresholds: Thresholds = Field(default_factory=Thresholds, description="limits of the findings of diagnose_runs")
 
     @field_validator("experiment_dir", "output_dir", "cache_dir", mode="before")
     @classmethod

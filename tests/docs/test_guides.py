@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sweeplens import AnalysisConfig
+from sweeplens.config import Thresholds
 from sweeplens.demo_data import write_sweep
 from sweeplens_mcp.cli.clients import CLIENTS
 
@@ -69,13 +70,24 @@ def test_the_readme_opens_with_two_commands_and_one_that_connects_an_editor() ->
 
 
 def test_every_setting_is_in_the_table_with_its_description() -> None:
-    written = GUIDE.split("<!-- settings -->")[1].split("<!-- /settings -->")[0].strip()
     rows = [
         f"| `{name}` | {field.description} | `{field.get_default(call_default_factory=True)!r}` |"
         for name, field in AnalysisConfig.model_fields.items()
         if name != "thresholds"
     ]
-    assert written.splitlines() == ["| setting | what it is | default |", "|---|---|---|", *rows]
+    assert _table("settings") == ["| setting | what it is | default |", "|---|---|---|", *rows]
+
+
+def test_every_threshold_is_in_the_table_with_its_description() -> None:
+    rows = [
+        f"| `{name}` | {field.description} | `{field.default!r}` |" for name, field in Thresholds.model_fields.items()
+    ]
+    assert _table("thresholds") == ["| threshold | what it is | default |", "|---|---|---|", *rows]
+
+
+def _table(name: str) -> list[str]:
+    """Returns the lines of the guide between the marks with this name."""
+    return GUIDE.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip().splitlines()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -169,12 +169,12 @@ def _unique_text(path: str) -> str:
 class RunRecord(Struct, frozen=True):
     """A run without its points. In a resumed reading an empty field keeps its earlier value."""
 
-    id: str  # made unique by ingest
+    id: str  # made unique by `store.ledger`
     name: str = ""
     group: str = ""
-    status: str = ""  # one of frames.STATUSES; "" where the format has none: ingest then decides by times
+    status: str = ""  # one of frames.STATUSES; "" where the format has none: `store.runs_frame` decides
     created_at: datetime | None = None
-    updated_at: datetime | None = None  # where it is None, ingest takes the newest mtime
+    updated_at: datetime | None = None  # where it is None, `store.runs_frame` takes the newest mtime
     parent: str = ""
     tags: tuple[str, ...] = ()
     hyperparameters: Mapping[str, object] = field(default_factory=dict[str, object])  # nested as it was written

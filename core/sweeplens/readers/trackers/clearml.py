@@ -40,7 +40,7 @@ class ClearMLOffline:
 
     Producer: ClearML
     Files: ``offline-<id>/metrics.jsonl`` with ``task.json`` beside it, or ``offline-<id>.zip`` of both
-    Reads: every scalar as ``<title>/<series>`` at its iteration with its time; parameters by section (those of ``General`` without); name, project, tags
+    Reads: every scalar as ``<title>/<series>`` at its iteration with its time; parameters with their section before the name (except ``General``); name, project, tags
     Leaves: plots, images, console output, which are counted; a zip file beside its folder, which is a copy
     """  # noqa: E501 - a line of docs/formats.md each
 

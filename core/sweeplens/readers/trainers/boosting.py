@@ -28,7 +28,7 @@ class BoostingConsole:
 
     Producer: XGBoost (``verbose_eval``), LightGBM (``log_evaluation``), what builds on them
     Files: ``*.log``, ``*.txt``, ``*.out``, ``*.err`` with lines ``[<round>]``, then ``<set>-<metric>:<value>`` or ``<set>'s <metric>: <value>``; a config file beside them
-    Reads: every value at its round, LightGBM's as ``<set>/<metric>``; of cross-validation the mean
+    Reads: every value at its round, LightGBM's values as ``<set>/<metric>``; the mean of cross-validation
     Leaves: other lines; the deviation in cross-validation
     """  # noqa: E501 - a line of docs/formats.md each
 

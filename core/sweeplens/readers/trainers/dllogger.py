@@ -34,7 +34,7 @@ class DLLogger:
 
     Producer: NVIDIA DLLogger (DeepLearningExamples)
     Files: ``*.json``, ``*.log``, ``*.txt`` whose lines are ``DLLL {"type": "LOG", "step": ..., "data": {...}}``
-    Reads: every number at its step; of a list of counts the last is the step, which goes on over the epochs; ``PARAMETER`` lines as hyperparameters; lines without a step at the last step
+    Reads: every number at its step; where a step is a list of counts, the last count is the step, continued over the epochs; ``PARAMETER`` lines as hyperparameters; lines without a step at the last step
     Leaves: text, which is counted by name; metadata lines
     """  # noqa: E501 - a line of docs/formats.md each
 

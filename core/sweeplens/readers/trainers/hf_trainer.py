@@ -42,7 +42,7 @@ class HfTrainer:
 
     Producer: transformers ``Trainer`` and libraries that build on it (TRL, PEFT, sentence-transformers)
     Files: ``trainer_state.json``, else the one in the ``checkpoint-<N>`` with the highest N; ``*_results.json``, ``adapter_config.json``
-    Reads: every number of ``log_history`` at its step; the schedule's settings; those of the adapter (PEFT), from the newest checkpoint; a search trial's parameters; best metric; results
+    Reads: every number of ``log_history`` at its step; the schedule's settings; the adapter's settings (PEFT), from the newest checkpoint; a search trial's parameters; best metric; results
     Leaves: logs beside the state (LLaMA-Factory, ms-swift, printed output), unless they go further than the last checkpoint; checkpoints and TensorBoard files below; pickles
     """  # noqa: E501 - a line of docs/formats.md each
 

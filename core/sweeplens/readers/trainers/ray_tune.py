@@ -167,7 +167,7 @@ def _tail(error: FileStat) -> str:
 
 
 def _from_state(source: Source, trial: str, trial_id: str, problems: list[Problem]) -> tuple[str, datetime | None]:
-    """Returns status and start from the experiment's state. A state ``RUNNING`` may be stale: ingest then decides by times."""
+    """Returns status and start from the experiment's state. A state ``RUNNING`` may be stale: `store.runs_frame` then decides."""
     entry = next((f for f in source.files if "experiment_state" in f.path.rsplit("/", 1)[-1]), None)
     if entry is None:
         return "", None

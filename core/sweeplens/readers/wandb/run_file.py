@@ -33,9 +33,9 @@ class Wandb:
     """Run directories: ``wandb/run-<time>-<id>`` or ``wandb/offline-run-<time>-<id>``.
 
     Producer: Weights & Biases
-    Files: ``run-<id>.wandb`` (of one id in several directories: one run that was resumed), and beside it ``files/config.yaml``, ``files/wandb-metadata.json``, ``files/wandb-summary.json``; ``latest-run``
+    Files: ``run-<id>.wandb`` (files of one id in several directories are one run that was resumed), and beside it ``files/config.yaml``, ``files/wandb-metadata.json``, ``files/wandb-summary.json``; ``latest-run``
     Reads: every number of the history at its ``_step``; config; name, group, job type, tags, notes, sweep; start, end, exit code; values that only the summary has
-    Leaves: histograms, tables and media, which are counted by name; system statistics, console output but for its warnings, saved files
+    Leaves: histograms, tables and media, which are counted by name; system statistics, console output except its warnings, saved files
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "wandb"
