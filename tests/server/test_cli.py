@@ -95,7 +95,10 @@ def test_values_and_options_come_in_any_order(sweep: Path) -> None:
     after = run("call", "--root", str(sweep), "list_runs", "limit=1", "--json", "columns=status")
     assert len(json.loads(after.stdout)["rows"]) == 1
     assert before.returncode == 0
-    assert b"unrecognized arguments: --roots" in run("call", "overview", "--roots", str(sweep)).stderr
+    assert (
+        b"No option --roots. Nearest: --root (see sweeplens call --help)"
+        in run("call", "overview", "--roots", str(sweep)).stderr
+    )
 
 
 def test_call_alone_lists_the_tools_with_their_arguments() -> None:

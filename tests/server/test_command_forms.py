@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -96,7 +97,17 @@ def test_wrong_use_of_a_command_names_the_right_one(
 
 @pytest.mark.parametrize(
     ("typed", "sentence"),
-    [(["ls", "--watch", "here"], "Folders come before --watch"), (["help", "rank"], "sweeplens rank --help")],
+    [
+        (["ls", "--watch", "here"], "Folders come before --watch"),
+        (["help", "rank"], "sweeplens rank --help"),
+        (["serve", "--http", "--prt", "5"], "No option --prt. Nearest: --port, --root (see sweeplens serve --help)"),
+        (["doctor", "--flies"], "No option --flies. Nearest: --files"),
+        (["config", "vscode", "--wirte"], "No option --wirte. Nearest: --write (see sweeplens config --help)"),
+        (["report", ".", "--query", "seed = 1"], "No option --query. Nearest: --where"),
+        (["completion", "bash", "zsh"], "unrecognized arguments: zsh"),
+        (["--root", "exps", "overview"], "Options follow the command: sweeplens overview --root exps"),
+        (["-v", "serve", "--http", "exps"], "Options follow the command: sweeplens serve --http exps -v"),
+    ],
 )
 def test_a_word_in_the_place_of_an_option_is_told_apart(
     typed: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
@@ -220,3 +231,30 @@ def test_a_stream_that_the_caller_closed_ends_no_command_with_a_traceback(sweep:
     done = subprocess.run(f"{command} {closed}", shell=True, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert done.stderr == ("" if "2>&-" in closed or code == 0 else "sweeplens: Cannot write: Bad file descriptor\n")
+
+
+@pytest.mark.parametrize("port", ["-1", "0", "65536", "99999"])
+def test_a_number_that_is_no_port_is_refused_before_anything_is_served(
+    port: str, sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--http", "--port", port, str(sweep)]) == 2
+    assert f"--port {port}: a port is a number from 1 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", [["report"], ["rank", "val/acc"], ["ls"]])
+def test_a_program_is_not_replaced_by_an_answer(
+    typed: list[str], sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train.py", "config.yaml", "model.pt"):
+        file = tmp_path / name
+        file.write_text("precious")
+        assert main([*typed, str(sweep), "-o", str(file)]) == 2
+        assert re.search("no output of sweeplens|No answer is written as", capsys.readouterr().err)
+        assert file.read_text() == "precious"
+
+
+def test_the_other_form_that_is_advised_names_the_hyperparameter_of_a_condition(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "optim.lr=0.1", str(sweep)]) == 2
+    assert f"sweeplens compare --hparam optim.lr {shlex.quote(str(sweep))}" in capsys.readouterr().err

@@ -97,8 +97,12 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     elif rest and "folders" in options and not any(r.startswith("-") for r in rest):
         options.folders += rest
     elif rest:
-        _parser_of(top, arguments[0]).error(f"unrecognized arguments: {' '.join(r for r in rest if r.startswith('-'))}")
+        _parser_of(top, arguments[0]).error(_unrecognized(rest))
     return options
+
+
+def _unrecognized(rest: Sequence[str]) -> str:
+    return f"unrecognized arguments: {' '.join([word for word in rest if word.startswith('-')] or rest)}"
 
 
 def _parser_of(top: argparse.ArgumentParser, command: str) -> argparse.ArgumentParser:
@@ -127,7 +131,7 @@ def _check_rest_of_call(top: argparse.ArgumentParser, rest: Sequence[str]) -> No
     name = argument_for(option)
     if name:
         top.error(f"unrecognized arguments: {option}. With `call`, arguments are name=value: {name}=...")
-    top.error(f"unrecognized arguments: {' '.join(rest)}")
+    _parser_of(top, "call").error(_unrecognized(rest))
 
 
 def _check_command(top: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
