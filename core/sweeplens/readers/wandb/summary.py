@@ -8,12 +8,17 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, cast
 
+import polars as pl
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from sweeplens.frames.schemas import ENDED_WITH
 from sweeplens.readers.decoding.compression import line_pieces
 from sweeplens.readers.decoding.json_lines import JsonLines
-from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time
+from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time, joined_points
+from sweeplens.readers.fuller_logs import FullerLog, log_claims, read_fuller_log
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
+from sweeplens.readers.text.ending import LogEnd, end_of, log_end
 from sweeplens.readers.trackers.record_folders import loaded_beside, unwrapped
 from sweeplens.readers.wandb.description import since_1970
 from sweeplens.readers.wandb.run_file import about_machine
@@ -22,6 +27,9 @@ __all__ = ["WandbSummary"]
 
 _HISTORY, _LAST = "wandb-history.jsonl", "wandb-summary.json"
 _CONFIG, _ABOUT = "config.yaml", "wandb-metadata.json"
+_CONSOLE = "output.log"  # the printed output
+_OWN = frozenset({_HISTORY, _LAST, _CONFIG, _ABOUT, "wandb-events.jsonl", "requirements.txt", "conda-environment.yaml"})
+_NO_LOGS = frozenset({"media", "code", "artifact", "logs", "tmp"})  # folders of W&B's own
 _LAYOUTS = ("files/", "")  # where these files lie in a run's directory; W&B before 0.10 had no folder for them
 _LATEST = "latest-run"  # a copy of the newest run beside it
 _DIRECTORY = re.compile(r"(?:offline-|dry)?run-(\d{8}_\d{6})-(\w+)")
@@ -31,58 +39,101 @@ class WandbSummary:
     """Run directories without their record file.
 
     Producer: Weights & Biases before 0.10, or where ``run-<id>.wandb`` is missing
-    Files: ``run-<time>-<id>/wandb-history.jsonl`` and ``wandb-summary.json``, or both in ``files/``, and beside them ``config.yaml`` and ``wandb-metadata.json``
-    Reads: every number of the history at its ``_step``; where there is no history, the last value of every number, at the summary's ``_step``; config; program, commit, machine; the start, from the directory's name
-    Leaves: histograms, tables and media, which are counted by name; the run's status, which these files do not hold
+    Files: ``run-<time>-<id>/wandb-history.jsonl`` and ``wandb-summary.json``, or both in ``files/``, and beside them ``config.yaml``, ``wandb-metadata.json`` and ``output.log``
+    Reads: every number of the history at its ``_step``; where there is no history, the curves of a table, JSON lines, event files or printed log beside the summary, and the values that only the summary has; where there is none of these, the last value of every number, at the summary's ``_step``; config; program, commit, machine; the start, from the directory's name; the end, from the printed output
+    Leaves: histograms, tables and media, which are counted by name
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "wandb_summary"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
-        """Claims directories with a run's name and a history or summary, but no record file."""
+        """Claims directories with a run's name and a history, a summary, or a log beside W&B's metadata, but no record file."""
         found = _files(folder)
         if found:
-            yield Claim(found, owns=("files", "logs"))
+            logs = _logs(folder, found)
+            yield Claim((*found, *logs), copies=logs[1:], owns=("files", "logs"))
             return
         runs = {name: files for name, child in sorted(folder.folders.items()) if (files := _files(child))}
         twin = folder.folders.get(_LATEST)
         copies = _files_beside(twin)[:1] if twin is not None and not _has_record(twin) else ()
         for name, files in runs.items():
             latest = bool(copies) and name == list(runs)[-1]
+            logs = _logs(folder.folders[name], files)
             yield Claim(
-                tuple(f"{name}/{file}" for file in files),
-                copies=tuple(f"{_LATEST}/{file}" for file in copies) if latest else (),
+                tuple(f"{name}/{file}" for file in (*files, *logs)),
+                copies=(
+                    *(f"{name}/{file}" for file in logs[1:]),
+                    *((f"{_LATEST}/{file}" for file in copies) if latest else ()),
+                ),
                 owns=(name, _LATEST) if latest else (name,),
                 is_folder=False,
             )
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
-        """Reads the history, else the summary, and the files beside it, always whole."""
-        main = source.files[0]
-        directory = _directory(main)
+        """Reads the history, else the log beside the summary, then the summary and the files beside it, always whole."""
+        directory = _directory(source.files[0])
         problems: list[Problem] = []
         rows = _SummaryRows(directory)
+        log = None
         if (history := source.file(_HISTORY)) is not None:
             lines = JsonLines(line_pieces(history.path), history.path)
             for line in lines:
                 rows.add(line.value)
             problems += lines.problems
         else:
-            reason = "the record file is missing: only the last values are known"
-            problems.append(Problem(main.path, reason, kind="warning"))
+            log = read_fuller_log(source, _OWN)
+            problems += _problems_of(log, source.files[0].path)
+        if log is not None:
+            rows.follow(log.reading.points)
         rows.add(loaded_beside(source, _LAST, problems), only_new=True)
-        named = _DIRECTORY.fullmatch(directory)
-        about: dict[str, object] = {"wandb_run_id": named[2]} if named else {}
-        record = RunRecord(
-            directory,
-            created_at=as_time(since_1970(named[1])) if named else None,
-            updated_at=rows.last,
-            hyperparameters=unwrapped(loaded_beside(source, _CONFIG, problems)),
-            metadata={**about_machine(loaded_beside(source, _ABOUT, problems)), **about},
-            non_scalar=rows.non_scalar,
-        )
-        return Reading((record,), rows.points.frame(), tuple(problems))
+        record = _with_log(_described(source, directory, rows, problems), log, _console_end(source))
+        points = rows.points.frame()
+        if log is not None:
+            points = joined_points([log.reading.points.with_columns(run_id=pl.lit(directory)), points])
+        return Reading((record,), points, tuple(problems))
+
+
+def _problems_of(log: FullerLog | None, main: str) -> tuple[Problem, ...]:
+    if log is not None:
+        return (*log.problems, *log.reading.problems)
+    reason = "the record file is missing, and no log is beside it: only the last values are known"
+    return (Problem(main, reason, kind="warning"),)
+
+
+def _described(source: Source, directory: str, rows: _SummaryRows, problems: list[Problem]) -> RunRecord:
+    """Returns the run's record from the files of W&B."""
+    named = _DIRECTORY.fullmatch(directory)
+    about: dict[str, object] = {"wandb_run_id": named[2]} if named else {}
+    return RunRecord(
+        directory,
+        created_at=as_time(since_1970(named[1])) if named else None,
+        updated_at=rows.last,
+        hyperparameters=unwrapped(loaded_beside(source, _CONFIG, problems)),
+        metadata={**about_machine(loaded_beside(source, _ABOUT, problems)), **about},
+        non_scalar=rows.non_scalar,
+    )
+
+
+def _with_log(record: RunRecord, log: FullerLog | None, end: LogEnd) -> RunRecord:
+    """Adds what the log and the printed output say that the files of W&B do not."""
+    told = log.reading.runs[0] if log else record
+    ended = {ENDED_WITH: end.words} if end.words else {}
+    return replace(
+        record,
+        name=told.name if told.name not in ("", told.id) else "",
+        status=end.status or told.status,
+        updated_at=max(filter(None, (record.updated_at, told.updated_at)), default=None),
+        hyperparameters=record.hyperparameters or told.hyperparameters,
+        metadata={**told.metadata, **record.metadata, **ended},
+        non_scalar={**told.non_scalar, **record.non_scalar},
+    )
+
+
+def _console_end(source: Source) -> LogEnd:
+    """What the printed output says of the run's end."""
+    console = source.file(_CONSOLE)
+    return log_end(end_of(console.path)) if console else LogEnd()
 
 
 class _SummaryRows(Struct):
@@ -93,11 +144,18 @@ class _SummaryRows(Struct):
     non_scalar: dict[str, int] = field(default_factory=dict[str, int])
     names: set[str] = field(default_factory=set[str])
     step: int = 0
+    has_log: bool = False  # a log's own steps count, which may be other than the summary's
     last: datetime | None = None
 
+    def follow(self, points: pl.DataFrame) -> None:
+        """Takes the names and the last step of a log that has the curves."""
+        self.names.update(points["metric"].unique().to_list())
+        self.step = cast("int", points["step"].max())
+        self.has_log = True
+
     def add(self, row: Mapping[str, Any], *, only_new: bool = False) -> None:
-        """Adds a row of the history, or of the summary only the names that the history does not have."""
-        step = as_step(row.get("_step"))
+        """Adds a row of the history, or of the summary only the names that the history or the log does not have."""
+        step = None if self.has_log else as_step(row.get("_step"))
         self.step = self.step if step is None else step
         wall = as_time(row.get("_timestamp"))
         self.last = wall or self.last
@@ -129,9 +187,34 @@ def _files_beside(folder: Folder) -> tuple[str, ...]:
 
 def _present(folder: Folder, layout: str) -> Iterator[str]:
     main = [layout + name for name in (_HISTORY, _LAST) if folder.find(layout + name)]
-    if main:
-        yield from main
-        yield from (layout + name for name in (_CONFIG, _ABOUT) if folder.find(layout + name))
+    beside = [layout + name for name in (_CONFIG, _ABOUT) if folder.find(layout + name)]
+    if main or (layout + _ABOUT in beside and _logs(folder, beside)):  # a run that crashed may have no summary
+        yield from (*main, *beside)
+
+
+def _logs(folder: Folder, files: Iterable[str]) -> tuple[str, ...]:
+    """Returns the logs beside the summary of a run, the fullest first, and its printed output; none beside a history."""
+    main = next(iter(files))
+    if main.endswith(_HISTORY):
+        return ()
+    home = main.rpartition("/")[0]
+    child = folder.child(home) if home else folder
+    if child is None:
+        return ()
+    below = [n for n in sorted(child.folders) if n not in _NO_LOGS]
+    homes = dict.fromkeys((home, "", *(f"{home}/{n}".lstrip("/") for n in below)))
+    found = [_below(at, name) for at in homes for name in _claimed(folder, at)]
+    console = _below(home, _CONSOLE)
+    return tuple(dict.fromkeys((*found, *([console] if folder.find(console) else []))))
+
+
+def _claimed(folder: Folder, at: str) -> Iterator[str]:
+    home = folder.child(at) if at else folder
+    yield from (name for claim in (log_claims(home, _OWN) if home else ()) for name in claim.files)
+
+
+def _below(at: str, name: str) -> str:
+    return f"{at}/{name}" if at else name
 
 
 def _has_record(folder: Folder) -> bool:
