@@ -46,6 +46,7 @@ from sweeplens.places.names import PlaceNames
 from sweeplens.places.places import Places
 from sweeplens.plain_data import plain_text
 from sweeplens.sources.held_roots import HeldRoots
+from sweeplens.sql.unread_logs import unread_logs
 from sweeplens.store import PersistentStore, Snapshot, open_store
 from sweeplens.store.runs_frame import with_status
 from sweeplens.view import (
@@ -62,7 +63,6 @@ from sweeplens.view import (
     read_from_names,
     standing_problems,
     unread,
-    unread_logs,
 )
 
 if TYPE_CHECKING:

@@ -1,0 +1,195 @@
+"""Adds what printed logs in folders of their own say to the runs that they belong to: status, cause, warnings.
+
+    JobLogs.added(runs, found, tops, mask)   -> the runs with it, the sources with their logs, and the other files without a reader
+
+Looked at are files without a reader that are named like the output of a program (`sources.job_logs`); `log_links` decides which run
+each belongs to. Logs that repeat the values of a run are already its copies. What a log beside a run says is not changed. Facts
+are kept while a file stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import PurePath
+
+import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sweeplens.frames.schemas import ENDED_WITH, RUN_COLUMNS, WARNINGS
+from sweeplens.plain_data import plain_text
+from sweeplens.readers.boundary import Failure, guarded
+from sweeplens.readers.protocol import FileStat, Source
+from sweeplens.readers.text.ending import LogEnd
+from sweeplens.readers.text.warning_lines import joined_warnings
+from sweeplens.safe_open import confined
+from sweeplens.sources.discover import Discovery
+from sweeplens.sources.job_logs import JobLog, job_log
+from sweeplens.sources.signs import end_by_signs, is_printed_log
+from sweeplens.sources.walk import WalkedFolder
+from sweeplens.sources.warnings_beside import warnings_beside
+from sweeplens.store.log_links import LogTarget, linked_logs
+
+__all__ = ["JobLogs", "RunsWithLogs"]
+
+_MOST_LOGS = 20_000
+_STATUS, _ENDED, _WARNINGS = "status", f"metadata.{ENDED_WITH}", f"metadata.{WARNINGS}"
+Mask = Callable[[object], object]
+
+
+class RunsWithLogs(Struct, frozen=True):
+    """The runs, the sources and the files without a reader, after logs were linked. ``logs``: path -> run; ``printed``: other
+    files that hold text that a program printed."""
+
+    runs: pl.DataFrame
+    sources: tuple[Source, ...]
+    refused: tuple[str, ...]
+    logs: Mapping[str, str] = {}
+    printed: frozenset[str] = frozenset()
+
+    @property
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Paths, sizes and times of the linked logs."""
+        return tuple(
+            (s.path, s.size, s.mtime_ns) for source in self.sources for s in source.signs if s.path in self.logs
+        )
+
+
+class SaidByLogs(Struct, frozen=True):
+    """What the logs of one run say."""
+
+    end: LogEnd
+    warnings: tuple[str, ...]
+
+
+class JobLogs:
+    """Links logs to runs, and keeps what was read from files that have not changed."""
+
+    def __init__(self) -> None:
+        self._facts: dict[FileStat, JobLog | None] = {}
+        self._said_by: dict[tuple[tuple[FileStat, ...], int], SaidByLogs] = {}
+
+    def added(
+        self, runs: pl.DataFrame, found: Discovery, tops: Mapping[str, WalkedFolder], mask: Mask | None
+    ) -> RunsWithLogs:
+        """Returns the runs with what their logs say. ``tops``: the folders of the roots; ``mask``: hides secrets."""
+        plain = RunsWithLogs(runs, found.sources, found.refused)
+        files = [f for p in found.refused if _is_printed(p) and (f := _stat(p, tops))][:_MOST_LOGS]
+        owners = _single_runs(found.sources, runs)
+        copies = {run: same for run, (source, _) in owners.items() if (same := tuple(_copied_logs(source, tops)))}
+        if not files and not copies:
+            return plain
+        with confined(tops):
+            logs = self._read(files)
+            links = linked_logs(logs, [_target(source, row) for source, row in owners.values()], runs) if owners else {}
+            mine = _by_run(links, logs, copies)
+            told = self._said({run: (owners[run][0], mine[run]) for run in mine}, mask)
+        signs = {id(owners[run][0]): mine[run] for run in mine}
+        return RunsWithLogs(
+            _with_ends(runs, told) if told else runs,
+            tuple(replace(s, signs=(*s.signs, *signs[id(s)])) if id(s) in signs else s for s in found.sources),
+            tuple(p for p in found.refused if p not in links),
+            links,
+            frozenset(log.file.path for log in logs if log.file.size and log.file.path not in links),
+        )
+
+    def _read(self, files: Sequence[FileStat]) -> list[JobLog]:
+        known = {f: self._facts[f] if f in self._facts else _facts_in(f) for f in files}
+        self._facts = known
+        return [log for log in known.values() if log is not None]
+
+    def _said(
+        self, logs: Mapping[str, tuple[Source, tuple[FileStat, ...]]], mask: Mask | None
+    ) -> dict[str, SaidByLogs]:
+        """Returns what the logs of each run say; only what is still needed is kept."""
+        keys = {
+            run: (files, max((f.mtime_ns for f in source.files), default=0)) for run, (source, files) in logs.items()
+        }
+        known = self._said_by
+        self._said_by = {key: known[key] if key in known else _said(*logs[run], mask) for run, key in keys.items()}
+        return {run: self._said_by[key] for run, key in keys.items()}
+
+
+def _said(source: Source, logs: tuple[FileStat, ...], mask: Mask | None) -> SaidByLogs:
+    beside = replace(source, signs=logs)
+    end, warnings = end_by_signs(beside), warnings_beside(replace(beside, files=())) or ()
+    texts = [plain_text(text) for text in (end.words, *warnings)]
+    words, *shown = [str(mask(text)) for text in texts] if mask else texts
+    return SaidByLogs(LogEnd(end.status, words), tuple(shown))
+
+
+def _facts_in(file: FileStat) -> JobLog | None:
+    found = guarded(partial(job_log, file), file.path, "cannot be read")
+    return None if isinstance(found, Failure) else found
+
+
+def _is_printed(path: str) -> bool:
+    return is_printed_log(path.replace("\\", "/").rpartition("/")[2])
+
+
+def _copied_logs(source: Source, tops: Mapping[str, WalkedFolder]) -> Iterator[FileStat]:
+    """Yields printed logs in other folders that repeat the values of a source."""
+    known = {f.path for f in (*source.files, *source.signs)}
+    for path in source.copies:
+        if path not in known and _is_printed(path) and (file := _stat(path, tops)):
+            yield file
+
+
+def _stat(path: str, tops: Mapping[str, WalkedFolder]) -> FileStat | None:
+    """Returns a file as the walk found it."""
+    for root, top in tops.items():
+        if path.startswith(root):
+            *above, name = PurePath(path[len(root) :].strip("/\\")).parts
+            folder: WalkedFolder | None = top
+            for part in above:
+                folder = folder.folders.get(part) if folder else None
+            if folder and name in folder.files:
+                return folder.files[name]
+    return None
+
+
+def _single_runs(sources: Sequence[Source], runs: pl.DataFrame) -> dict[str, tuple[Source, Mapping[str, object]]]:
+    """Returns run -> its source and row, of the sources that hold one run."""
+    columns = ["run_id", "name", "created_at", "source", "format"]
+    single = runs.filter(pl.len().over("source", "format") == 1).select(columns)
+    rows = {(row["format"], row["source"]): row for row in single.iter_rows(named=True)}
+    pairs = ((s, rows.get((s.reader, plain_text(s.path)))) for s in sources)
+    return {str(row["run_id"]): (source, row) for source, row in pairs if row is not None}
+
+
+def _target(source: Source, row: Mapping[str, object]) -> LogTarget:
+    changed = max((f.mtime_ns for f in source.files), default=0) / 1e9
+    created = row["created_at"]
+    return LogTarget(str(row["run_id"]), str(row["name"]), source.relative, changed, created)  # pyright: ignore[reportArgumentType] - a row of the frame
+
+
+def _by_run(
+    links: Mapping[str, str], logs: Sequence[JobLog], copies: Mapping[str, Sequence[FileStat]]
+) -> dict[str, tuple[FileStat, ...]]:
+    found = {run: list(files) for run, files in copies.items()}
+    for log in logs:
+        if run := links.get(log.file.path):
+            found.setdefault(run, []).append(log.file)
+    return {run: tuple(files) for run, files in found.items()}
+
+
+def _with_ends(runs: pl.DataFrame, told: Mapping[str, SaidByLogs]) -> pl.DataFrame:
+    """Returns the frame with status and cause where the run has none yet, and with the warnings joined."""
+    for column in (_ENDED, _WARNINGS):
+        if column not in runs.columns:
+            runs = runs.with_columns(pl.lit(None, dtype=pl.String).alias(column))
+    rows = runs.select("run_id", _STATUS, _ENDED, _WARNINGS).rows()
+    changed = [_changed(row, told[row[0]]) if row[0] in told else row[1:] for row in rows]
+    columns = zip((_STATUS, _ENDED, _WARNINGS), zip(*changed, strict=True), strict=True)
+    types = {_STATUS: RUN_COLUMNS[_STATUS]}
+    return runs.with_columns([pl.Series(n, list(v), dtype=types.get(n, pl.String())) for n, v in columns])
+
+
+def _changed(row: tuple[str, str, str | None, str | None], told: SaidByLogs) -> tuple[str, str | None, str | None]:
+    _, status, ended, warnings = row
+    own: list[str] = json.loads(warnings) if warnings else []
+    joined = list(joined_warnings(own, told.warnings))
+    cause = ended if status or ended else told.end.words or None
+    return status or told.end.status, cause, json.dumps(joined, ensure_ascii=False)
