@@ -18,7 +18,7 @@ import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.frames.schemas import ENDED_WITH, RUN_COLUMNS, WARNINGS
+from sweeplens.frames.schemas import ENDED_WITH, WARNINGS
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import Failure, guarded
 from sweeplens.readers.protocol import FileStat, Source
@@ -175,21 +175,38 @@ def _by_run(
     return {run: tuple(files) for run, files in found.items()}
 
 
-def _with_ends(runs: pl.DataFrame, told: Mapping[str, SaidByLogs]) -> pl.DataFrame:
-    """Returns the frame with status and cause where the run has none yet, and with the warnings joined."""
-    for column in (_ENDED, _WARNINGS):
-        if column not in runs.columns:
-            runs = runs.with_columns(pl.lit(None, dtype=pl.String).alias(column))
-    rows = runs.select("run_id", _STATUS, _ENDED, _WARNINGS).rows()
-    changed = [_changed(row, told[row[0]]) if row[0] in told else row[1:] for row in rows]
-    columns = zip((_STATUS, _ENDED, _WARNINGS), zip(*changed, strict=True), strict=True)
-    types = {_STATUS: RUN_COLUMNS[_STATUS]}
-    return runs.with_columns([pl.Series(n, list(v), dtype=types.get(n, pl.String())) for n, v in columns])
+def _with_ends(runs: pl.DataFrame, said: Mapping[str, SaidByLogs]) -> pl.DataFrame:
+    """Returns the frame with status and cause where the run has none yet, and with the warnings joined.
+
+    Metadata of the program under the same names, which is no text, stays.
+    """
+    ends = pl.DataFrame(
+        [(run, s.end.status, s.end.words or None, s.warnings) for run, s in said.items()],
+        schema={"run_id": pl.String, "told": pl.String, "words": pl.String, "lines": pl.List(pl.String)},
+        orient="row",
+    )
+    lacking = [c for c in (_ENDED, _WARNINGS) if c not in runs.columns]
+    runs = runs.with_columns(pl.lit(None, dtype=pl.String).alias(c) for c in lacking)
+    table = runs.join(ends, on="run_id", how="left", maintain_order="left")
+    open_end = (pl.col(_STATUS) == "") & pl.col("told").is_not_null()
+    changed = [pl.when(open_end).then(pl.col("told")).otherwise(pl.col(_STATUS)).alias(_STATUS)]
+    if runs[_ENDED].dtype == pl.String:
+        changed.append(pl.when(open_end).then(pl.coalesce(_ENDED, "words")).otherwise(pl.col(_ENDED)).alias(_ENDED))
+    table = table.with_columns(changed)
+    if runs[_WARNINGS].dtype == pl.String:
+        table = table.with_columns(_joined(table.select(_WARNINGS, "lines").rows()))
+    return table.drop("told", "words", "lines")
 
 
-def _changed(row: tuple[str, str, str | None, str | None], told: SaidByLogs) -> tuple[str, str | None, str | None]:
-    _, status, ended, warnings = row
-    own: list[str] = json.loads(warnings) if warnings else []
-    joined = list(joined_warnings(own, told.warnings))
-    cause = ended if status or ended else told.end.words or None
-    return status or told.end.status, cause, json.dumps(joined, ensure_ascii=False)
+def _joined(rows: Sequence[tuple[str | None, list[str] | None]]) -> pl.Series:
+    """Returns the warnings of each run with those of its logs in other folders."""
+    found = [own if lines is None else _with_lines(own, lines) for own, lines in rows]
+    return pl.Series(_WARNINGS, found, dtype=pl.String)
+
+
+def _with_lines(own: str | None, lines: Sequence[str]) -> str:
+    """``own``: the warnings of logs beside the run as a JSON list; a text of the program that is none stays."""
+    if own and not (own == "[]" or (own.startswith('["') and own.endswith('"]'))):
+        return own
+    known: list[str] = json.loads(own) if own else []
+    return json.dumps(list(joined_warnings(known, lines)), ensure_ascii=False)
