@@ -10,9 +10,8 @@ are kept while a file stays as it is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import PurePath
 
 import polars as pl
 from msgspec import Struct
@@ -27,6 +26,7 @@ from sweeplens.readers.text.warning_lines import joined_warnings
 from sweeplens.safe_open import confined
 from sweeplens.sources.discover import Discovery
 from sweeplens.sources.job_logs import JobLog, job_log
+from sweeplens.sources.refused_files import files_named
 from sweeplens.sources.signs import end_by_signs, is_printed_log
 from sweeplens.sources.walk import WalkedFolder
 from sweeplens.sources.warnings_beside import warnings_beside
@@ -76,7 +76,7 @@ class JobLogs:
     ) -> RunsWithLogs:
         """Returns the runs with what their logs say. ``tops``: the folders of the roots; ``mask``: hides secrets."""
         plain = RunsWithLogs(runs, found.sources, found.refused)
-        files = [f for p in found.refused if _is_printed(p) and (f := _stat(p, tops))][:_MOST_LOGS]
+        files = [f for _, f in files_named(found.refused, is_printed_log, tops)][:_MOST_LOGS]
         owners = _single_runs(found.sources, runs)
         copies = {run: same for run, (source, _) in owners.items() if (same := tuple(_copied_logs(source, tops)))}
         if not files and not copies:
@@ -125,29 +125,10 @@ def _facts_in(file: FileStat) -> JobLog | None:
     return None if isinstance(found, Failure) else found
 
 
-def _is_printed(path: str) -> bool:
-    return is_printed_log(path.replace("\\", "/").rpartition("/")[2])
-
-
-def _copied_logs(source: Source, tops: Mapping[str, WalkedFolder]) -> Iterator[FileStat]:
-    """Yields printed logs in other folders that repeat the values of a source."""
+def _copied_logs(source: Source, tops: Mapping[str, WalkedFolder]) -> list[FileStat]:
+    """Returns printed logs in other folders that repeat the values of a source."""
     known = {f.path for f in (*source.files, *source.signs)}
-    for path in source.copies:
-        if path not in known and _is_printed(path) and (file := _stat(path, tops)):
-            yield file
-
-
-def _stat(path: str, tops: Mapping[str, WalkedFolder]) -> FileStat | None:
-    """Returns a file as the walk found it."""
-    for root, top in tops.items():
-        if path.startswith(root):
-            *above, name = PurePath(path[len(root) :].strip("/\\")).parts
-            folder: WalkedFolder | None = top
-            for part in above:
-                folder = folder.folders.get(part) if folder else None
-            if folder and name in folder.files:
-                return folder.files[name]
-    return None
+    return [f for _, f in files_named((c for c in source.copies if c not in known), is_printed_log, tops)]
 
 
 def _single_runs(sources: Sequence[Source], runs: pl.DataFrame) -> dict[str, tuple[Source, Mapping[str, object]]]:

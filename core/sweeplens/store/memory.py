@@ -27,6 +27,7 @@ from sweeplens.store.restated_runs import restated_runs, without_runs
 from sweeplens.store.row_update import updated_rows
 from sweeplens.store.runs_frame import RunRow, row_of, runs_frame
 from sweeplens.store.snapshot import Snapshot
+from sweeplens.store.split_overlaps import SplitOverlaps
 
 __all__ = ["MemoryStore", "StoreChange"]
 
@@ -67,7 +68,7 @@ class MemoryStore:
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
         self._states: dict[str, bytes] = {}
-        self._job_logs = JobLogs()
+        self._job_logs, self._split_overlaps = JobLogs(), SplitOverlaps()
         self._problems: dict[Key, SourceEntry] = {}
         self._touched: dict[Key, SourceEntry | None] = {}  # entries before the current change
 
@@ -250,14 +251,15 @@ class MemoryStore:
         return self._shown[1:]
 
     def _show(self, found: Discovery) -> Snapshot:
-        """Publishes the snapshot. Printed logs in folders of their own are given to their runs here, where all runs are known."""
+        """Publishes the snapshot. What files beside the runs say is given to their runs here, where all runs are known."""
         order = {s.key: i for i, s in enumerate(found.sources)} if self._problems else {}
         ranked = sorted(self._problems, key=lambda k: order.get(k, -1))
         runs, restated = self._shown_runs()
-        linked = self._job_logs.added(runs, found, self.remembered.tops, self.mask)
+        tops = self.remembered.tops
+        linked = self._job_logs.added(runs, found, tops, self.mask)
         snapshot = Snapshot(
-            version=self.ledger.version_with(linked.stamp),
-            runs=linked.runs,
+            runs=self._split_overlaps.added(linked.runs, linked.refused, tops),
+            version=self.ledger.version_with((*linked.stamp, *self._split_overlaps.stamp)),
             series=self.series,
             points=self.points,
             stored=stored_points(self.blocks) if self.names_files else StoredPoints(),
