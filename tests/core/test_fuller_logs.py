@@ -175,6 +175,21 @@ def test_curves_of_the_log_reach_the_diagnosis(tmp_path: Path) -> None:
     assert {"divergence"} <= set(findings.filter(run_id=RUN)["finding"])
 
 
+@pytest.mark.parametrize("kept", [0, 40], ids=["empty", "cut off"])
+def test_a_record_file_without_history_leaves_the_curves_to_the_log(tmp_path: Path, kept: int) -> None:
+    folder = tracked(tmp_path / "wandb", {"progress.csv": table(12), "output.log": printed(traceback(), last=12)})
+    record = wire.wandb_file(folder.parent, "8d97aec1", [wire.wandb_run("r", "8d97aec1", config={})])
+    record.write_bytes(record.read_bytes()[:kept])
+    run = only(opened(tmp_path))
+    assert (run["format"], run["run_id"], run["n_steps"], run["status"]) == ("wandb", RUN, 12, "failed")
+    assert (run["lr"], run["metadata.ended_with"]) == (3e-4, ERROR)
+
+
+def test_names_that_differ_in_their_marks_are_one(tmp_path: Path) -> None:
+    tracked(tmp_path, {"progress.csv": table().replace("train.loss", "train/loss")})
+    assert set(opened(tmp_path).query_metrics()["metric"]) == {"score", "train/loss", "best_score"}
+
+
 def test_a_table_of_one_row_is_no_curve(tmp_path: Path) -> None:
     tracked(tmp_path, {"results.csv": "epoch,score\n3,0.5\n", "output.log": printed()})
     assert curve(opened(tmp_path), "score")[1] == [a for _, a, _ in ROWS]

@@ -36,7 +36,7 @@ _TEXTS = (
 )
 
 READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file names that it may claim
-    LazyReader("wandb", "wandb.run_file", "Wandb", 3, ".wandb"),
+    LazyReader("wandb", "wandb.run_file", "Wandb", 4, ".wandb"),
     LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 3, "wandb-", "config.yaml"),
     LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
     LazyReader("comet_offline", "trackers.comet", "CometOffline", 1, ".zip"),

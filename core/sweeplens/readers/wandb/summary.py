@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, cast
 
 import polars as pl
 from msgspec import Struct, field
-from msgspec.structs import replace
 
-from sweeplens.frames.schemas import ENDED_WITH
 from sweeplens.readers.decoding.compression import line_pieces
 from sweeplens.readers.decoding.json_lines import JsonLines
 from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, as_time, joined_points
-from sweeplens.readers.fuller_logs import FullerLog, log_claims, read_fuller_log
+from sweeplens.readers.fuller_logs import FullerLog, read_fuller_log
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
-from sweeplens.readers.text.ending import LogEnd, end_of, log_end
 from sweeplens.readers.trackers.record_folders import loaded_beside, unwrapped
 from sweeplens.readers.wandb.description import since_1970
+from sweeplens.readers.wandb.logs_beside import OF_WANDB, console_end, logs_beside, with_log
 from sweeplens.readers.wandb.run_file import about_machine
 
 __all__ = ["WandbSummary"]
 
 _HISTORY, _LAST = "wandb-history.jsonl", "wandb-summary.json"
 _CONFIG, _ABOUT = "config.yaml", "wandb-metadata.json"
-_CONSOLE = "output.log"  # the printed output
-_OWN = frozenset({_HISTORY, _LAST, _CONFIG, _ABOUT, "wandb-events.jsonl", "requirements.txt", "conda-environment.yaml"})
-_NO_LOGS = frozenset({"media", "code", "artifact", "logs", "tmp"})  # folders of W&B's own
 _LAYOUTS = ("files/", "")  # where these files lie in a run's directory; W&B before 0.10 had no folder for them
 _LATEST = "latest-run"  # a copy of the newest run beside it
 _DIRECTORY = re.compile(r"(?:offline-|dry)?run-(\d{8}_\d{6})-(\w+)")
@@ -82,12 +77,12 @@ class WandbSummary:
                 rows.add(line.value)
             problems += lines.problems
         else:
-            log = read_fuller_log(source, _OWN)
+            log = read_fuller_log(source, OF_WANDB)
             problems += _problems_of(log, source.files[0].path)
         if log is not None:
             rows.follow(log.reading.points)
         rows.add(loaded_beside(source, _LAST, problems), only_new=True)
-        record = _with_log(_described(source, directory, rows, problems), log, _console_end(source))
+        record = with_log(_described(source, directory, rows, problems), log, console_end(source))
         points = rows.points.frame()
         if log is not None:
             points = joined_points([log.reading.points.with_columns(run_id=pl.lit(directory)), points])
@@ -115,27 +110,6 @@ def _described(source: Source, directory: str, rows: _SummaryRows, problems: lis
     )
 
 
-def _with_log(record: RunRecord, log: FullerLog | None, end: LogEnd) -> RunRecord:
-    """Adds what the log and the printed output say that the files of W&B do not."""
-    told = log.reading.runs[0] if log else record
-    ended = {ENDED_WITH: end.words} if end.words else {}
-    return replace(
-        record,
-        name=told.name if told.name not in ("", told.id) else "",
-        status=end.status or told.status,
-        updated_at=max(filter(None, (record.updated_at, told.updated_at)), default=None),
-        hyperparameters=record.hyperparameters or told.hyperparameters,
-        metadata={**told.metadata, **record.metadata, **ended},
-        non_scalar={**told.non_scalar, **record.non_scalar},
-    )
-
-
-def _console_end(source: Source) -> LogEnd:
-    """What the printed output says of the run's end."""
-    console = source.file(_CONSOLE)
-    return log_end(end_of(console.path)) if console else LogEnd()
-
-
 class _SummaryRows(Struct):
     """The points of one run while its rows are read; ``last``: the time of the newest."""
 
@@ -144,12 +118,14 @@ class _SummaryRows(Struct):
     non_scalar: dict[str, int] = field(default_factory=dict[str, int])
     names: set[str] = field(default_factory=set[str])
     step: int = 0
+    spellings: set[str] = field(default_factory=set[str])  # of the log's names: ``train/loss`` is ``train.loss``
     has_log: bool = False  # a log's own steps count, which may be other than the summary's
     last: datetime | None = None
 
     def follow(self, points: pl.DataFrame) -> None:
         """Takes the names and the last step of a log that has the curves."""
         self.names.update(points["metric"].unique().to_list())
+        self.spellings = {_spelling(name) for name in self.names}
         self.step = cast("int", points["step"].max())
         self.has_log = True
 
@@ -162,12 +138,16 @@ class _SummaryRows(Struct):
         known = frozenset(self.names) if only_new else frozenset[str]()
         counted: dict[str, int] = {}
         for name, number in _numbers({k: v for k, v in row.items() if not k.startswith("_")}, "", counted):
-            if name not in known:
+            if name not in known and _spelling(name) not in self.spellings:
                 self.points.add(self.run, name, self.step, number, wall)
                 self.names.add(name)
         for name, count in counted.items():
             if not only_new or name not in self.non_scalar:
                 self.non_scalar[name] = self.non_scalar.get(name, 0) + count
+
+
+def _spelling(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name).strip().lower()
 
 
 def _directory(main: FileStat) -> str:
@@ -192,29 +172,9 @@ def _present(folder: Folder, layout: str) -> Iterator[str]:
         yield from (*main, *beside)
 
 
-def _logs(folder: Folder, files: Iterable[str]) -> tuple[str, ...]:
-    """Returns the logs beside the summary of a run, the fullest first, and its printed output; none beside a history."""
-    main = next(iter(files))
-    if main.endswith(_HISTORY):
-        return ()
-    home = main.rpartition("/")[0]
-    child = folder.child(home) if home else folder
-    if child is None:
-        return ()
-    below = [n for n in sorted(child.folders) if n not in _NO_LOGS]
-    homes = dict.fromkeys((home, "", *(f"{home}/{n}".lstrip("/") for n in below)))
-    found = [_below(at, name) for at in homes for name in _claimed(folder, at)]
-    console = _below(home, _CONSOLE)
-    return tuple(dict.fromkeys((*found, *([console] if folder.find(console) else []))))
-
-
-def _claimed(folder: Folder, at: str) -> Iterator[str]:
-    home = folder.child(at) if at else folder
-    yield from (name for claim in (log_claims(home, _OWN) if home else ()) for name in claim.files)
-
-
-def _below(at: str, name: str) -> str:
-    return f"{at}/{name}" if at else name
+def _logs(folder: Folder, files: Sequence[str]) -> tuple[str, ...]:
+    """Returns the logs beside a summary; none beside a history."""
+    return () if files[0].endswith(_HISTORY) else logs_beside(folder, files[0].rpartition("/")[0])
 
 
 def _has_record(folder: Folder) -> bool:
