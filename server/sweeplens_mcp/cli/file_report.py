@@ -50,7 +50,8 @@ _REMEDIES = {
     _NO_HEADER: "write the names of the columns in the first line",
     _NO_STEPS: "write one object a line with a step and numbers, or a list of such rows",
     _NO_JSON: "check whether the file is complete",
-    _TEXT: "lines that repeat `name: number` with an epoch or a step are read",
+    _TEXT: "lines that repeat `name: number` with an epoch or a step are read. The output of a job tells the end of its run if it"
+    " prints the run's folder or command line, or the run's settings hold its number; query_sql reads the rest, table lines",
     _EMPTY_EVENTS: "call flush() or close() on the writer",
 }
 
