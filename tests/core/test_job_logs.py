@@ -100,12 +100,32 @@ TARGET = "runs/ssl_init/fold_1/version_0"
         "python -m segtk.train exp=ssl_init fold=1 trainer.gpus=4\n",
         f"Checkpoints are written to /scratch/u17/kits/{TARGET}/checkpoints\n",
         f"loading weights from /scratch/kits/runs/baseline/fold_0/version_0/last.ckpt\nlog_dir: {TARGET}\n",
+        "INFO: command: ['train.py', '--exp=ssl_init', '--fold', '1']\n",
+        "exp: ssl_init\nfold: 1\nseed: 0\nlr: 0.01\n\n",
+        f"Restoring states from /x/runs/ssl_init/fold_0/version_0/last.ckpt\nexperiment_dir=/x/{TARGET}\n",
     ],
-    ids=["options", "launcher", "config by name", "module", "folder", "folder beside a loaded one"],
+    ids=[
+        "options",
+        "launcher",
+        "config by name",
+        "module",
+        "folder",
+        "beside a loaded one",
+        "list",
+        "settings",
+        "resumed",
+    ],
 )
 def test_what_a_log_prints_names_one_run(tmp_path: Path, text: str) -> None:
     sweep(tmp_path)
     job(tmp_path, "joblogs/train_14.log", text + CRASH)
+    assert [run for run, status in ends(opened(tmp_path)).items() if status == "failed"] == [TARGET]
+
+
+@pytest.mark.parametrize("name", ["ssl_init_fold1.out", "slurm-ssl_init-fold_1-771253.err", "train_SSL_init.fold1.log"])
+def test_a_log_that_is_called_like_a_run_belongs_to_it(tmp_path: Path, name: str) -> None:
+    sweep(tmp_path)
+    job(tmp_path, f"joblogs/{name}", CRASH)
     assert [run for run, status in ends(opened(tmp_path)).items() if status == "failed"] == [TARGET]
 
 
@@ -147,6 +167,13 @@ def test_as_many_logs_as_runs_of_the_same_settings_are_taken_in_order(tmp_path: 
         "runs/baseline/version_1": "finished",
         "runs/wide/version_0": "unknown",
     }
+
+
+def test_runs_of_other_settings_are_not_taken_in_order(tmp_path: Path) -> None:
+    for version, lr in enumerate((0.1, 0.2)):
+        trained(tmp_path, f"runs/baseline/version_{version}", {"lr": lr, "seed": 0})
+        job(tmp_path, f"slurm/slurm-90{version}.out", "python train.py exp=baseline seed=0\n" + NODE)
+    assert set(ends(opened(tmp_path)).values()) == {"unknown"}
 
 
 def test_two_attempts_of_one_run_end_as_the_later_one(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ _NO_TRAINING = re.compile(
     r"(?i)(?:^|[_./-])(?:eval\w*|test\w*|infer\w*|predict\w*|export\w*|preproc\w*|prepare\w*|plan\w*|download\w*|score\w*|"
     r"ensembl\w*|plot\w*|convert\w*|collect\w*|sync\w*|summar\w*|setup)(?=$|[_./-])"
 )
+_LISTED = re.compile(r"\.py['\"],\s*['\"]")
 _LAUNCHERS = frozenset({"torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch"})
 _OPTION = re.compile(r"(?:--?|\+{1,2})?([A-Za-z_][\w.\-/]*)=(.*)", re.DOTALL)
 _FLAG = re.compile(r"--?([A-Za-z_][\w.\-]*)")
@@ -50,7 +51,8 @@ _WORD = re.compile(r"[A-Za-z][\w.\-=+@]*")
 
 
 class JobLog(Struct, frozen=True):
-    """The facts in a printed log. ``trains``: whether no command line of it is that of another program, such as an evaluation."""
+    """The facts in a printed log. ``trains``: whether neither its name nor a command line is that of another program, such as an
+    evaluation."""
 
     file: FileStat
     numbers: tuple[str, ...]
@@ -89,7 +91,7 @@ def job_log(file: FileStat) -> JobLog:
         _settings(head),
         frozenset(list(paths)[:_MOST_PATHS]),
         frozenset(dict.fromkeys(_WORD.findall(own))),
-        not any(_NO_TRAINING.search(program) for program, _ in commands),
+        not any(_NO_TRAINING.search(program) for program in (_name(file), *(program for program, _ in commands))),
     )
 
 
@@ -112,7 +114,8 @@ def _name(file: FileStat) -> str:
 def _commands(head: str) -> Iterator[tuple[str, Pairs]]:
     """Yields the programs that a log names in command lines, with their arguments."""
     count = 0
-    for line in head.split("\n"):
+    for printed in head.split("\n"):
+        line = _as_words(printed) if _LISTED.search(printed) else printed
         found = _COMMAND.search(line)
         if found is None or count >= _MOST_COMMANDS or "Error" in line:
             continue
@@ -121,6 +124,11 @@ def _commands(head: str) -> Iterator[tuple[str, Pairs]]:
             program, rest = (inner[1], inner[2]) if inner[1] else (inner[3], inner[4])
         count += 1
         yield PurePath(program).name, _pairs(_words(rest))
+
+
+def _as_words(line: str) -> str:
+    """Returns a line with a printed list of arguments as words: ``['train.py', '--lr', '0.1']``."""
+    return re.sub(r"['\"],\s*['\"]", " ", line).replace("['", " ").replace("']", " ")
 
 
 def _words(text: str) -> list[str]:

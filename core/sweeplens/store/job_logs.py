@@ -77,6 +77,8 @@ class JobLogs:
         """Returns the runs with what their logs say. ``tops``: the folders of the roots; ``mask``: hides secrets."""
         plain = RunsWithLogs(runs, found.sources, found.refused)
         files = [f for _, f in files_named(found.refused, is_printed_log, tops)][:_MOST_LOGS]
+        if not files and not any(s.copies for s in found.sources):
+            return plain
         owners = _single_runs(found.sources, runs)
         copies = {run: same for run, (source, _) in owners.items() if (same := tuple(_copied_logs(source, tops)))}
         if not files and not copies:

@@ -6,10 +6,12 @@ Evidence, of which all that there is must agree, unless the first leaves one run
 
     a job's number    a setting or metadata of the run (``slurm_job_id``) is the number in the log's name or text
     a place           the log prints the folder, the id or the name of the run
+    a name            the log is called like the run, or like parts of its path: ``baseline_fold0.out`` and ``baseline/fold_0``
     settings          the command line or the printed settings are those of the run, or parts of its path: ``fold=0`` and ``fold_0``
 
 A log belongs to a run if the evidence leaves only that one. Where several logs have the same several runs left, and are as many,
-they are taken in order: of the numbers in the names of the logs, and of those in the paths of the runs. A log without any evidence
+and the runs have equal settings, they are taken in order: of the numbers in the names of the logs, and of those in the paths of the
+runs. A log without any evidence
 belongs to the run of another log of its job (``771253.err`` beside ``771253.out``), else to the run that changed last in the same
 seconds, if that is one-to-one for all such logs of the folder.
 """
@@ -28,6 +30,7 @@ from msgspec import Struct
 
 from sweeplens.frames.schemas import hparam_columns
 from sweeplens.sources.job_logs import JobLog, Pairs
+from sweeplens.store.runs_frame import TIMES_OF_FILES
 
 __all__ = ["LogTarget", "linked_logs"]
 
@@ -36,6 +39,14 @@ _JOB_ID = re.compile(
 )
 _SAME_SECONDS, _APART_SECONDS = 5.0, 30.0
 _FLAGS = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
+_OF_JOBS = re.compile(
+    r"(?i)^(?:slurm|job|train(?:ing)?|logs?|run|out(?:put)?|std(?:out|err))[-_.]+|^\d{4,}[-_.]+|[-_.]+\d{4,}(?:[-_.]\d+)?$"
+    r"|[-_.]+(?:train|log|out|err|stdout|stderr)$"
+)
+_NO_SETTING = re.compile(
+    r"(?i)(?:.*[._])?(?:git(?:_\w+)?|commit\w*|\w*sha|host\w*|time_?stamp|(?:start|end|created|run)_?(?:time|at|date)|date|"
+    r"\w*dir|\w*path|version|pid|port|(?:run|job|trial|wandb|experiment|process)_?id)"
+)
 _SPLIT = re.compile(r"[_,\-]")
 
 
@@ -65,7 +76,8 @@ def linked_logs(logs: Sequence[JobLog], targets: Sequence[LogTarget], runs: pl.D
             found[log.file.path] = targets[next(iter(left))].run_id
         elif left:
             shared.setdefault(left, []).append(log)
-    found |= _in_order(shared, targets, frozenset(found.values()))
+    alike = {left: logs for left, logs in shared.items() if evidence.are_alike(left)}
+    found |= _in_order(alike, targets, frozenset(found.values()))
     found |= _of_same_jobs(unknown, {log.file.path: log.job for log in logs}, found)
     taken = frozenset(found.values())
     rest = [log for log in unknown if log.file.path not in found and log.file.size]
@@ -78,24 +90,30 @@ class _Evidence:
     def __init__(self, targets: Sequence[LogTarget], runs: pl.DataFrame) -> None:
         self._targets = targets
         at = {t.run_id: i for i, t in enumerate(targets)}
-        known = runs.filter(pl.col("run_id").is_in(list(at)))
+        known = runs.filter(pl.col("run_id").is_in(list(at))).drop(TIMES_OF_FILES, strict=False)
         self._places = [at[run] for run in known["run_id"].to_list()]
         self._runs = known
-        self._columns: dict[str, dict[str, set[int]]] = {}
+        self._columns: dict[str, dict[str, frozenset[int]]] = {}
 
     def left(self, log: JobLog) -> frozenset[int] | None:
         """Returns the runs that all evidence leaves; None if there is no evidence."""
         numbered = list(self._by_number(log))
         if numbered and len(numbered[0]) == 1:
             return numbered[0]
-        sets = [*numbered, *self._by_place(log), *self._by_settings(log)]
+        sets = [*numbered, *self._by_place(log), *self._by_name(log), *self._by_settings(log)]
         return reduce(lambda one, other: one & other, sets) if sets else None
+
+    def are_alike(self, places: frozenset[int]) -> bool:
+        """Whether these runs have equal settings, so that they are attempts of one training."""
+        rows = self._runs.filter(pl.Series([p in places for p in self._places]))
+        columns = [c for c in hparam_columns(rows) if not (_NO_SETTING.fullmatch(c) or _JOB_ID.fullmatch(c))]
+        return all(rows[c].n_unique() == 1 for c in columns)
 
     def _by_number(self, log: JobLog) -> Iterable[frozenset[int]]:
         found = (self._jobs.get(number) for number in log.numbers)
         one = next((f for f in found if f), None)
         if one:
-            yield frozenset(one)
+            yield one
 
     def _by_place(self, log: JobLog) -> Iterable[frozenset[int]]:
         """The runs that a log names; where it names several that exclude each other, all of them."""
@@ -108,6 +126,14 @@ class _Evidence:
             left = (left & hits) or (left | hits)
         yield left
 
+    def _by_name(self, log: JobLog) -> Iterable[frozenset[int]]:
+        stem = re.sub(r"(?i)\.(?:out|err|log|txt|[oe]\d+)$", "", log.file.path.replace("\\", "/").rpartition("/")[2])
+        for name in dict.fromkeys((stem, _OF_JOBS.sub("", stem))):
+            hits = self._called.get(_letters(name), set())
+            if hits and (len(hits) == 1 or len(hits) < len(self._targets)):
+                yield frozenset(hits)
+                return
+
     def _of_path(self, path: str) -> frozenset[int]:
         """The runs of the longest part of a path that is the end of a run's path."""
         parts = path.split("/")[-12:]
@@ -119,49 +145,47 @@ class _Evidence:
 
     def _by_settings(self, log: JobLog) -> Iterable[frozenset[int]]:
         """The runs that have the settings of each command line; else those that were printed otherwise."""
-        sets = [left for pairs in log.commands if (left := self._with_settings(pairs)) is not None]
-        if not sets and (left := self._with_settings(log.settings, exact=True)) is not None:
-            sets = [left]
-        yield from sets
+        for pairs in log.commands or (log.settings,):
+            left = self._with_settings(pairs)
+            if left is not None:
+                yield left
 
-    def _with_settings(self, pairs: Pairs, *, exact: bool = False) -> frozenset[int] | None:
+    def _with_settings(self, pairs: Pairs) -> frozenset[int] | None:
         """Returns the runs that have all of these settings, as far as any run has a setting or a path like them; None if no run
-        has. ``exact``: parts of paths do not count."""
+        has."""
         left: frozenset[int] | None = None
         for name, value in pairs.items():
-            hits = self._of_setting(name, value, exact=exact)
+            hits = self._of_setting(name, value)
             if hits is not None:
                 left = hits if left is None else left & hits
         return left
 
-    def _of_setting(self, name: str, value: str, *, exact: bool) -> frozenset[int] | None:
+    def _of_setting(self, name: str, value: str) -> frozenset[int] | None:
         column = self._column(name.replace("-", "_").lower())
-        hits = set(column.get(_normal(value), ())) if column else set[int]()
-        if not hits and not exact:
-            hits = self._of_part(name.rpartition(".")[2], value)
-        return frozenset(hits) if hits or (column and "/" not in value) else None
+        hits = column.get(_normal(value)) or self._of_part(name.rpartition(".")[2], value)
+        return hits if hits or (column and "/" not in value) else None
 
-    def _of_part(self, name: str, value: str) -> set[int]:
+    def _of_part(self, name: str, value: str) -> frozenset[int]:
         """The runs with a part of the path that is the value, or the name and the value."""
         stem = value.replace("\\", "/").rpartition("/")[2]
         texts = {stem, stem.rpartition(".")[0]} if re.search(r"[A-Za-z]{2}", stem) else set[str]()
         texts |= {f"{name}{mark}{stem}" for mark in ("", "_", "-", "=")}
-        return {i for text in texts if text for i in self._parts.get(text.lower(), ())}
+        return frozenset[int]().union(*(self._parts[low] for t in texts if (low := t.lower()) in self._parts and t))
 
-    def _column(self, name: str) -> dict[str, set[int]]:
+    def _column(self, name: str) -> dict[str, frozenset[int]]:
         """Returns value -> runs of the settings with this name: of the whole name, else of its last part."""
         if name not in self._columns:
             named = self._settings.get(name) or self._settings.get(f"*.{name.rpartition('.')[2]}") or []
             self._columns[name] = self._values(named)
         return self._columns[name]
 
-    def _values(self, columns: Sequence[str]) -> dict[str, set[int]]:
+    def _values(self, columns: Sequence[str]) -> dict[str, frozenset[int]]:
         found: dict[str, set[int]] = {}
         for column in columns:
             for place, value in zip(self._places, self._runs[column].to_list(), strict=True):
                 if value is not None:
                     found.setdefault(_normal(str(value)), set()).add(place)
-        return found
+        return {value: frozenset(places) for value, places in found.items()}
 
     @cached_property
     def _settings(self) -> dict[str, list[str]]:
@@ -174,7 +198,7 @@ class _Evidence:
         return found
 
     @cached_property
-    def _jobs(self) -> dict[str, set[int]]:
+    def _jobs(self) -> dict[str, frozenset[int]]:
         columns = [c for c in self._runs.columns if _JOB_ID.fullmatch(c)]
         return {k.removesuffix(".0").replace(".", "_"): runs for k, runs in self._values(columns).items()}
 
@@ -207,6 +231,17 @@ class _Evidence:
         return {word: hits for word, hits in found.items() if len(hits) == 1}
 
     @cached_property
+    def _called(self) -> dict[str, set[int]]:
+        """Letters and digits of parts of paths that follow each other, and of ids and names -> runs."""
+        found: dict[str, set[int]] = {}
+        for i, target in enumerate(self._targets):
+            parts = target.path.rpartition(".")[0].split("/") if "." in target.path else target.path.split("/")
+            spans = (parts[a:b] for a in range(len(parts)) for b in range(a + 1, min(len(parts), a + 5) + 1))
+            for name in (target.run_id, target.name, *map("".join, spans)):
+                found.setdefault(_letters(name), set()).add(i)
+        return found
+
+    @cached_property
     def _parts(self) -> dict[str, set[int]]:
         """Parts of paths, and words of them, one and two together -> runs."""
         found: dict[str, set[int]] = {}
@@ -221,6 +256,10 @@ class _Evidence:
                 }:
                     found.setdefault(text, set()).add(i)
         return found
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).lower()
 
 
 def _home(path: str) -> str:
