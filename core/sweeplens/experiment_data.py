@@ -35,7 +35,7 @@ from sweeplens.errors import ConfigError, InputError, RootError, SweeplensError
 from sweeplens.frames.goals import main_metrics, run_counts, told_goals
 from sweeplens.frames.points import in_batches, select_points, standing
 from sweeplens.frames.reduction import rewound
-from sweeplens.frames.run_columns import RunColumns
+from sweeplens.frames.run_columns import LAST_STEP, RunColumns, last_steps
 from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.frames.selection import check_range, no_run_reason, select_metrics, select_runs
 from sweeplens.ingest.background import BackgroundRefresh
@@ -46,6 +46,7 @@ from sweeplens.places.names import PlaceNames
 from sweeplens.places.places import Places
 from sweeplens.plain_data import plain_text
 from sweeplens.sources.held_roots import HeldRoots
+from sweeplens.sql.unread_logs import unread_logs
 from sweeplens.store import PersistentStore, Snapshot, open_store
 from sweeplens.store.runs_frame import with_status
 from sweeplens.view import (
@@ -62,7 +63,6 @@ from sweeplens.view import (
     read_from_names,
     standing_problems,
     unread,
-    unread_logs,
 )
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class ExperimentData:
         table, problems = shown.in_runs(table), shown.in_problems(problems)
         whole = View(snapshot, table, snapshot.series, problems, engine=self._engine)
         health = RunHealth(snapshot, whole.points, table, lambda: self._triage(whole))
-        more = RunColumns(whole.points, {HEALTH: health.table})
+        more = RunColumns(whole.points, {HEALTH: health.table, LAST_STEP: partial(last_steps, snapshot.series)})
         chosen = select_runs(table, snapshot.series, runs, where, more)
         series = snapshot.series
         if chosen.height < table.height:

@@ -28,7 +28,7 @@ from sweeplens.readers.boundary import error_reason
 from sweeplens.readers.decoding.axis_names import is_pace_metric, label_of
 from sweeplens.readers.protocol import Problem
 from sweeplens.sources.run_scores import REPORTS
-from sweeplens.sources.unread_formats import unread_format
+from sweeplens.sql.unread_logs import below_root, unread_trackers
 from sweeplens.store import Snapshot
 from sweeplens.store.runs_frame import LEFT_OUT
 
@@ -50,7 +50,6 @@ __all__ = [
     "read_from_names",
     "standing_problems",
     "unread",
-    "unread_logs",
 ]
 
 _NAMED = 3  # files and hyperparameters that a warning names
@@ -241,7 +240,7 @@ def unread(problems: Sequence[Problem], roots: Sequence[Path]) -> tuple[str, ...
 def _place(file: str, lines: Sequence[int], roots: Sequence[Path]) -> str:
     """Returns a file with its first malformed line, and how many more it has."""
     more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
-    return f"{_below_root(file, roots)}{f':{lines[0]}' if lines[0] else ''}{more}"
+    return f"{below_root(file, roots)}{f':{lines[0]}' if lines[0] else ''}{more}"
 
 
 def contradicted(problems: Sequence[Problem], metrics: Sequence[str]) -> tuple[str, ...]:
@@ -255,34 +254,6 @@ def contradicted(problems: Sequence[Problem], metrics: Sequence[str]) -> tuple[s
     return (f"{count_of(runs, 'run')} {verb(runs, 'has', 'have')} a reported value that the log contradicts: {first}",)
 
 
-def unread_logs(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
-    """Warns of files that look like logs and that no reader accepts, with the command that says why."""
-    files = snapshot.unread_logs
-    trackers = _unread_trackers(snapshot, roots)
-    if not files:
-        return trackers
-    named = ", ".join(_below_root(f, roots) for f in files[:_NAMED])
-    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-    one = len(files) == 1
-    kinds = {known.name: known.remedy for known in map(unread_format, files[:_NAMED]) if known}
-    remedies = "".join(f"; {name}: {remedy}" for name, remedy in list(kinds.items())[:1])
-    return (
-        *trackers,
-        f"{count_of(len(files), 'file')} look{'s' if one else ''} like {'a log' if one else 'logs'} and "
-        f"{'was' if one else 'were'} not read ({plain_text(named)}{more}): `sweeplens doctor --files` says why{remedies}",
-    )
-
-
-def _unread_trackers(snapshot: Snapshot, roots: Sequence[Path]) -> tuple[str, ...]:
-    """Warns of each tracker whose format is not read, with what makes its runs readable."""
-    return tuple(
-        f"{known.name} is not read ({plain_text(_below_root(paths[0], roots))}"
-        + (f" and {len(paths) - 1} more files" if len(paths) > 1 else "")
-        + f"): {known.remedy}"
-        for known, paths in list(snapshot.unread_trackers.items())[:_NAMED]
-    )
-
-
 def read_from_names(runs: pl.DataFrame) -> tuple[str, ...]:
     """Notes hyperparameters that were read from the names of runs."""
     names = [c for c in runs.columns if c.startswith(PATH) and runs[c].null_count() < runs.height]
@@ -290,12 +261,6 @@ def read_from_names(runs: pl.DataFrame) -> tuple[str, ...]:
         return ()
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     return (f"{shown}: read from the names of runs, since no config tells them apart (names_as_settings=false: never)",)
-
-
-def _below_root(file: str, roots: Sequence[Path]) -> str:
-    path = Path(file)
-    root = next((r for r in roots if path.is_relative_to(r)), None)
-    return (path.relative_to(root) if root else path).as_posix()
 
 
 def nothing_found(
@@ -315,7 +280,7 @@ def nothing_found(
         f"No experiments below {where}: {seen}. `sweeplens doctor --files` says why for each file; "
         "docs/formats.md lists the formats."
     )
-    return " ".join((*root_changes, text, *(f"{t[0].upper()}{t[1:]}." for t in _unread_trackers(snapshot, roots))))
+    return " ".join((*root_changes, text, *(f"{t[0].upper()}{t[1:]}." for t in unread_trackers(snapshot, roots))))
 
 
 def load_failed(error: BaseException, now: datetime, good: datetime | None) -> str:

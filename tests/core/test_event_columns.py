@@ -195,6 +195,18 @@ def test_answers_say_how_many_broken_runs_they_rest_on(tmp_path: Path) -> None:
     assert not any("broken" in w for w in without.basis.warnings)
 
 
+def test_the_last_step_of_a_run_is_the_largest_of_its_series(tmp_path: Path) -> None:
+    runs = [run(f"r{i}", {"lr": i}, train_loss=[0.5] * (4 + i), val_acc=[0.1] * 2) for i in range(3)]
+    db = database(tmp_path, runs)
+    assert _column(db, "last_step") == [3, 4, 5]
+    assert db.list_runs(where="last_step >= 4", sort="-last_step").table["run_id"].to_list() == ["r2", "r1"]
+    assert db.query_sql("SELECT run_id, last_step FROM runs ORDER BY run_id").table["last_step"].to_list() == [3, 4, 5]
+    joined = "SELECT run_id, metric, last_step FROM runs JOIN series USING (run_id) WHERE metric = 'val/acc'"
+    assert db.query_sql(joined).table["last_step"].to_list() == [1, 1, 1]
+    with pytest.raises(UnknownNameError, match="last_step"):
+        db.list_runs(columns=["last_steps"])
+
+
 def test_a_hyperparameter_called_health_stays_one(tmp_path: Path) -> None:
     db = database(tmp_path, [run(f"r{i}", {"health": i}, val_acc=[0.1]) for i in range(3)])
     assert db.list_runs(columns="health", where="health > 1").table["health"].to_list() == [2]

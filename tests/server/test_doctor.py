@@ -13,6 +13,7 @@ from support import wire_samples as wire
 from sweeplens_mcp.cli.doctor import report
 from sweeplens_mcp.settings import Settings
 
+SAYS_NO_RUN = "text that is neither JSON lines nor a table of steps"
 EVENTS = "events.out.tfevents.1700000000.host.1.0"
 
 
@@ -55,6 +56,20 @@ def test_every_file_is_read_or_a_copy_or_belongs_to_a_run_or_is_refused_with_a_r
     assert said["data/iris.csv"] == "not read: table without an axis that goes forward"
     assert said["other/annotations.json"] == "not read: JSON without steps or series"
     assert said["job/.hydra/config.yaml"] == "not read: configuration of a Hydra job without a log"
+
+
+def test_a_printed_log_in_another_folder_is_named_with_its_run(lab: Path) -> None:
+    for seed in range(2):
+        (lab / f"runs/s{seed}").mkdir(parents=True)
+        (lab / f"runs/s{seed}/metrics.jsonl").write_text("".join(f'{{"step": {i}, "acc": 0.{i}}}\n' for i in range(9)))
+        (lab / f"runs/s{seed}/config.json").write_text(f'{{"seed": {seed}, "slurm_job_id": 7712{seed}}}')
+    (lab / "slurm").mkdir()
+    (lab / "slurm" / "slurm-77121.out").write_text("Traceback (most recent call last):\nValueError: no data\n")
+    (lab / "slurm" / "slurm-99999.out").write_text("nothing known\n")
+    text = "\n".join(report(Settings((str(lab),)), files=True))
+    assert f"{lab}/slurm/slurm-77121.out: log of run runs/s1" in text
+    assert f"{lab}/slurm/slurm-99999.out: not read: {SAYS_NO_RUN}" in text
+    assert "  1 printed log of runs in other folders" in text
 
 
 def test_the_summary_counts_files_by_reader_and_those_without_a_reader_by_reason(lab: Path) -> None:

@@ -3,6 +3,7 @@
 <metric>.<statistic>    a column of the series frame
 <metric>.last_tenth     the mean of the last tenth, as rankings read a run
 events                  see `events`
+last_step               the last step of the run: the largest of its series
 computed columns        given by the caller by name, such as ``health``
 
 with_run_columns(runs, series, names, more)    the runs table with these columns, as far as they exist
@@ -22,7 +23,18 @@ from sweeplens.frames.events import event_column, near_events, parse_event
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs
 from sweeplens.frames.schemas import SERIES_STATS
 
-__all__ = ["NOTHING_MORE", "RUN_STATISTICS", "RunColumns", "all_columns", "near_columns", "with_run_columns"]
+__all__ = [
+    "LAST_STEP",
+    "NOTHING_MORE",
+    "RUN_STATISTICS",
+    "RunColumns",
+    "all_columns",
+    "last_steps",
+    "near_columns",
+    "with_run_columns",
+]
+
+LAST_STEP = "last_step"
 
 
 class RunColumns(Struct, frozen=True):
@@ -56,6 +68,11 @@ def with_run_columns(
         if column is not None:
             table = table.join(column, on="run_id", how="left", maintain_order="left")
     return table
+
+
+def last_steps(series: pl.DataFrame) -> pl.DataFrame:
+    """Returns run_id and the last step of each run."""
+    return series.group_by("run_id").agg(pl.col(LAST_STEP).max())
 
 
 def _column(name: str, series: pl.DataFrame, more: RunColumns) -> pl.DataFrame | None:

@@ -19,6 +19,7 @@ __all__ = [
     "RUN_COLUMNS",
     "SERIES_SCHEMA",
     "SERIES_STATS",
+    "SPLIT_OVERLAP",
     "STATUSES",
     "WARNINGS",
     "empty_points",
@@ -65,6 +66,8 @@ STATUSES: tuple[str, ...] = ("running", "finished", "failed", "crashed", "killed
 ``pruned``: ended early by its search; ``waiting``: planned and not started."""
 ENDED_WITH = "ended_with"
 """The metadata with the words of a program, or of its scheduler, on why a run failed or was killed."""
+SPLIT_OVERLAP = "split_overlap"
+"""The name of the metadata on cases that are in two parts of the run's fold."""
 WARNINGS = "warnings"
 """The metadata with the lines in which a program warned in its printed log; an empty list where its log has none."""
 GOALS = "metadata.goals."

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from sweeplens.errors import StoreError
 from sweeplens.ingest.entries import ReadTask
+from sweeplens.ingest.masking import masked
 from sweeplens.ingest.read import Progress, read_all
 from sweeplens.readers import all_readers
 from sweeplens.readers.protocol import Problem, Reader, Source
@@ -42,6 +43,7 @@ class LoadReport(Struct, frozen=True):
 def ingest(roots: Sequence[Path], store: MemoryStore, *, progress: Progress | None = None) -> LoadReport:
     """Brings the store up to date with the folders. Content of the store that cannot be decoded is read again."""
     began = time.perf_counter()
+    store.mask = masked
     with store.updating():
         try:
             _update(roots, store, progress)

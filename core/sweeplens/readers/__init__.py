@@ -36,8 +36,8 @@ _TEXTS = (
 )
 
 READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file names that it may claim
-    LazyReader("wandb", "wandb.run_file", "Wandb", 3, ".wandb"),
-    LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 2, "wandb-summary.json", "wandb-history.jsonl"),
+    LazyReader("wandb", "wandb.run_file", "Wandb", 4, ".wandb"),
+    LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 3, "wandb-", "config.yaml"),
     LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
     LazyReader("comet_offline", "trackers.comet", "CometOffline", 1, ".zip"),
     LazyReader("clearml_offline", "trackers.clearml", "ClearMLOffline", 1, "metrics.jsonl", ".zip"),
@@ -104,7 +104,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("numpy_series", "tables.arrays", "NumpySeries", 1, ".npz", ".npy"),
     LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 9, *_TABLES, ".out", ".dat", ".tab"),
-    LazyReader("text_logs", "text.reader", "TextLogs", 4, *_TEXTS),
+    LazyReader("text_logs", "text.reader", "TextLogs", 5, *_TEXTS),
     LazyReader("unlogged", "unlogged", "Unlogged", 1),
 )
 

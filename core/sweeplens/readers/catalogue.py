@@ -45,6 +45,16 @@ its further words (`results.json` beside `results_step_500.json`: `acc`, `step_5
 begins with its file's name (`val_results.acc`, `test_results.acc`). When such a file changes or is deleted, its metrics follow at
 the next refresh.
 
+Printed output in a folder of its own (`slurm/slurm-771253.out`, `joblogs/train_14.log`) belongs to a run if the evidence leaves
+only that one: the number of the job in the run's settings or metadata (`slurm_job_id`); the run's folder, id or name in the text;
+the settings in the command line (`python train.py exp=baseline fold=0`), equal to settings of the run or parts of its path
+(`baseline/fold_0`). As many logs as runs of the same settings are taken in order. Logs that say nothing of it are linked by their
+times, if that is one-to-one. Such a log tells how the run ended, why, and what its program warned of, as a log beside the run does.
+Other printed output is for SQL: `SELECT * FROM lines`.
+
+A JSON file of splits (`splits_v1.json`, nnU-Net's `splits_final.json`) that the settings of a run name is checked for validation
+and test cases that are training cases too: the finding `split_overlap`.
+
 A table about runs that have logs (`summary.csv`, a leaderboard) makes no runs. It is a table for SQL, under its path:
 `SELECT * FROM "summary.csv"`.
 

@@ -203,7 +203,7 @@ def _end_of_newest(texts: Iterable[FileStat]) -> LogEnd:
     for job in jobs.values():
         said = {end.status: end for text in job if (end := _last_lines(text)).status}
         if said or _is_scheduled(_name(job[0])):
-            return next((said[s] for s in ("failed", "killed", "finished") if s in said), LogEnd())
+            return next((said[s] for s in ("failed", "killed", "pruned", "finished") if s in said), LogEnd())
     return LogEnd()
 
 

@@ -140,7 +140,8 @@ def _query_one(query: str, tables: SqlTables, bounds: QueryBounds) -> Answer:
 
 def _computed_names(query: str, tables: SqlTables, auxiliary: AuxiliaryTables) -> list[str]:
     """Returns the names in a query that are no column of the tables, so that they may be computed columns of runs."""
-    known = {*tables.runs.columns, *tables.series.columns, *POINTS_SCHEMA, *auxiliary.frames}
+    of_series = tables.series.columns if reads_table(query, "series") else ()
+    known = {*tables.runs.columns, *of_series, *POINTS_SCHEMA, *auxiliary.frames}
     known |= {column for frame in auxiliary.frames.values() for column in frame.columns}
     return [n for n in names_in(query) if n not in known and ("." in n or n in tables.more.computed)]
 

@@ -144,6 +144,10 @@ class Ledger:
         """Returns a name for what was read: equal if paths, sizes and times are equal."""
         return f"{self._sum & 0xFFFFFFFF:08x}"
 
+    def version_with(self, stamp: object) -> str:
+        """Returns the same with other files that answers rest on; ``stamp``: their paths, sizes and times, or empty."""
+        return f"{(self._sum ^ _digest_of(repr(stamp))) & 0xFFFFFFFF:08x}" if stamp else self.version
+
     def free_id(self, wanted: str, key: Key) -> str:
         """Returns an id that no other source has now: the wanted one if possible."""
         return wanted if self._wanted.get(wanted, set()) <= {key} else f"{wanted}@{key[1]}:{key[0]}"
@@ -160,9 +164,11 @@ class Ledger:
 
 def _digest(source: Source) -> int:
     source_text = repr((source.reader, [(f.path, f.size, f.mtime_ns) for f in (*source.files, *source.signs)]))
-    return int.from_bytes(
-        hashlib.blake2b(source_text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big"
-    )
+    return _digest_of(source_text)
+
+
+def _digest_of(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
 
 
 def is_young(source: Source, now_ns: int) -> bool:

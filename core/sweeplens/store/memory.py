@@ -20,12 +20,14 @@ from sweeplens.readers.checked import plain_problem
 from sweeplens.readers.protocol import Problem
 from sweeplens.sources.discover import Discovery, RememberedWalk
 from sweeplens.store.blocks import Block, FileBlock, add_frame, drop_runs, scan, stored_points
+from sweeplens.store.job_logs import JobLogs, Mask
 from sweeplens.store.ledger import Key, Ledger, SourceEntry
 from sweeplens.store.merge import splice
 from sweeplens.store.restated_runs import restated_runs, without_runs
 from sweeplens.store.row_update import updated_rows
 from sweeplens.store.runs_frame import RunRow, row_of, runs_frame
 from sweeplens.store.snapshot import Snapshot
+from sweeplens.store.split_overlaps import SplitOverlaps
 
 __all__ = ["MemoryStore", "StoreChange"]
 
@@ -52,6 +54,7 @@ class MemoryStore:
 
     shows_secrets = False  # whether values of hyperparameters with names of secrets are kept
     names_as_settings = True  # whether names give settings where no config does
+    mask: Mask | None = None  # hides secrets in what logs say; ingest sets it
     names_files = False  # whether snapshots name the files of their points, for an engine elsewhere
 
     def __init__(self) -> None:
@@ -65,6 +68,7 @@ class MemoryStore:
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
         self._states: dict[str, bytes] = {}
+        self._job_logs, self._split_overlaps = JobLogs(), SplitOverlaps()
         self._problems: dict[Key, SourceEntry] = {}
         self._touched: dict[Key, SourceEntry | None] = {}  # entries before the current change
 
@@ -247,12 +251,15 @@ class MemoryStore:
         return self._shown[1:]
 
     def _show(self, found: Discovery) -> Snapshot:
+        """Publishes the snapshot. What files beside the runs say is given to their runs here, where all runs are known."""
         order = {s.key: i for i, s in enumerate(found.sources)} if self._problems else {}
         ranked = sorted(self._problems, key=lambda k: order.get(k, -1))
         runs, restated = self._shown_runs()
+        tops = self.remembered.tops
+        linked = self._job_logs.added(runs, found, tops, self.mask)
         snapshot = Snapshot(
-            version=self.ledger.version,
-            runs=runs,
+            runs=self._split_overlaps.added(linked.runs, linked.refused, tops),
+            version=self.ledger.version_with((*linked.stamp, *self._split_overlaps.stamp)),
             series=self.series,
             points=self.points,
             stored=stored_points(self.blocks) if self.names_files else StoredPoints(),
@@ -260,8 +267,10 @@ class MemoryStore:
                 *map(plain_problem, found.problems),
                 *(p for k in ranked for p in self._problems[k].shown_problems),
             ),
-            sources=found.sources,
-            refused=found.refused,
+            sources=linked.sources,
+            refused=linked.refused,
+            job_logs=linked.logs,
+            printed=linked.printed,
             warnings=self.warnings,
         )
         self.snapshot = _without_restated(snapshot, restated) if restated else snapshot

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
 import polars as pl
@@ -34,6 +34,8 @@ class Snapshot(Struct, frozen=True, eq=False):
     problems: tuple[Problem, ...] = ()
     sources: tuple[Source, ...] = ()
     refused: tuple[str, ...] = ()
+    job_logs: Mapping[str, str] = {}  # path of a printed log in another folder -> the run that it belongs to
+    printed: frozenset[str] = frozenset()  # paths of files among ``refused`` that hold what a program printed, as text
     warnings: tuple[str, ...] = ()  # of the store itself; every answer shows them
     stored: StoredPoints = field(
         default_factory=StoredPoints

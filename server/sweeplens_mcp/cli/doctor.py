@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ def _read(database: ExperimentDB, folders: Sequence[str], *, files: bool) -> Ite
         loaded = database.load_experiments()
     except RootError as error:
         yield clean(with_folders(str(error), folders))
-        yield from _files(database, each=files)
+        yield from _files(database, {}, each=files)
         return
     yield f"Store: {clean(database.store)}"
     if engine := database.engine:
@@ -63,18 +63,19 @@ def _read(database: ExperimentDB, folders: Sequence[str], *, files: bool) -> Ite
         f"Read {count_of(loaded.n_runs, 'run')}, {count_of(loaded.n_points, 'point')} in "
         f"{count_of(loaded.n_files, 'file')}, {loaded.seconds:.2f} s"
     )
-    runs = database.runs_df
+    view = database.view()
+    runs = view.runs
     yield "Formats: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["format"].to_list()).most_common())
     yield "Status: " + ", ".join(f"{n} {name}" for name, n in Counter(runs["status"].to_list()).most_common())
     lines = [_problem(row) for row in database.problems.iter_rows(named=True)]
     yield from _counted("Problems", lines)
     yield from _counted("Written more than once, counted once", list(_duplicates(runs)))
-    yield from _files(database, each=files)
+    yield from _files(database, view.snapshot.job_logs, each=files)
 
 
-def _files(database: ExperimentDB, *, each: bool) -> Iterator[str]:
-    """Returns files by reader or reason; ``each``: also a line for every file."""
-    reports = list(file_reports(database.roots))
+def _files(database: ExperimentDB, logs: Mapping[str, str], *, each: bool) -> Iterator[str]:
+    """Returns files by reader or reason. ``logs``: path -> run, as in `file_reports`; ``each``: also a line for every file."""
+    reports = list(file_reports(database.roots, logs))
     yield f"Files: {len(reports)}"
     yield from summary(reports)
     if each:

@@ -1,18 +1,19 @@
 """Reports on every file below the roots: its reader, the file that it repeats, its run, or why no reader accepts it.
 
-file_reports(roots)    a `FileReport` for each file, in the order of the walk
-summary(reports)       a few lines about all of them
+file_reports(roots, logs)    a `FileReport` for each file, in the order of the walk
+summary(reports)             a few lines about all of them
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Literal
 
 from msgspec import Struct
 
+from sweeplens.counting import count_of
 from sweeplens.readers import all_readers
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.delimited.cells import header_of
@@ -49,7 +50,8 @@ _REMEDIES = {
     _NO_HEADER: "write the names of the columns in the first line",
     _NO_STEPS: "write one object a line with a step and numbers, or a list of such rows",
     _NO_JSON: "check whether the file is complete",
-    _TEXT: "lines that repeat `name: number` with an epoch or a step are read",
+    _TEXT: "lines that repeat `name: number` with an epoch or a step are read. The output of a job tells the end of its run if it"
+    " prints the run's folder or command line, or the run's settings hold its number; query_sql reads the rest, table lines",
     _EMPTY_EVENTS: "call flush() or close() on the writer",
 }
 
@@ -58,7 +60,7 @@ class FileReport(Struct, frozen=True):
     """One file. ``why``: the reason why no reader accepts it; ``of``: the source that it is part of."""
 
     path: str
-    role: Literal["read", "copy", "belongs", "sign", "none"]
+    role: Literal["read", "copy", "belongs", "sign", "log", "none"]
     reader: str = ""
     of: str = ""
     why: str = ""
@@ -75,13 +77,15 @@ class FileReport(Struct, frozen=True):
             "copy": f"a duplicate of {self.of}, which {self.reader} reads",
             "belongs": f"belongs to {self.of}, which {self.reader} reads",
             "sign": f"tells {self.told} of the run of {self.of}",
+            "log": f"log of run {self.of}",
             "none": f"not read: {self.why}",
         }
         return f"{clean(self.path)}: {clean(sentences[self.role])}"
 
 
-def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
-    """Walks the roots and returns a report of every file, by the readers' claims."""
+def file_reports(roots: Sequence[Path], logs: Mapping[str, str]) -> Iterator[FileReport]:
+    """Walks the roots and returns a report of every file, by the readers' claims. ``logs``: path -> run, of printed logs in
+    other folders than their runs."""
     memory = RememberedWalk()
     discovered = discover(roots, all_readers(), memory=memory)
     signs = {sign.path: source.path for source in discovered.sources for sign in source.signs}
@@ -89,7 +93,9 @@ def file_reports(roots: Sequence[Path]) -> Iterator[FileReport]:
     for top in memory.tops.values():
         for report in _of_folder(top):
             path = report.path
-            if report.role == "none" and path in unlogged:
+            if report.role == "none" and path in logs:
+                yield FileReport(path, "log", of=logs[path])
+            elif report.role == "none" and path in unlogged:
                 yield FileReport(path, "read", UNLOGGED, unlogged[path])
             else:
                 of = signs.get(path, "") if report.role == "none" else ""
@@ -107,6 +113,8 @@ def summary(reports: Iterable[FileReport]) -> Iterator[str]:
     for reader in sorted(filter(None, counts)):
         n = counts[reader]
         yield f"  {reader}: {n['read']} read, {n['copy']} duplicates, {n['belongs']} belong to its runs"
+    if n_logs := counts[""]["log"]:
+        yield f"  {count_of(n_logs, 'printed log')} of runs in other folders"
     n_lost = sum(map(len, lost.values()))
     yield f"Files without a reader: {n_lost or 'none'}"
     for why, paths in sorted(lost.items(), key=lambda item: -len(item[1])):

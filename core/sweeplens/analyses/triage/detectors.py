@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sweeplens.analyses.triage.abnormal_losses import gradients, never_learned, runaway, zero_loss
+from sweeplens.analyses.triage.case_splits import split_overlap
 from sweeplens.analyses.triage.config_check import learning_rate, planned_length, samples_seen, schedule
 from sweeplens.analyses.triage.context import DetectionContext, Finding
 from sweeplens.analyses.triage.divergence import divergence
@@ -34,6 +35,7 @@ DETECTORS: tuple[Detector, ...] = (
     crashed,
     stalled,
     short,
+    split_overlap,
     never_applied,
     multiples,
     rescored,

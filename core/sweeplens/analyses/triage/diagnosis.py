@@ -36,7 +36,7 @@ _EXPLAINED_BY = {
 }
 OF_THE_SETUP = (
     "not_applied", "seed_not_used", "multiple", "same_end", "config_lr", "config_warm_up", "config_schedule", "config_length",
-    "config_samples", "same_split", "misspelt", "rescored", "other_scale",
+    "config_samples", "same_split", "split_overlap", "misspelt", "rescored", "other_scale",
 )  # fmt: skip
 """Findings that settings and logs disagree. The runs themselves count as healthy, and no cause is sought."""
 FINDINGS = {

@@ -22,6 +22,7 @@ from sweeplens.errors import EngineError, StoreError
 from sweeplens.ingest.cluster.parts import PartResult, RenameTask, StoreTarget, parts_of
 from sweeplens.ingest.cluster.reading import read_parts, rename_parts
 from sweeplens.ingest.entries import ReadTask
+from sweeplens.ingest.masking import masked
 from sweeplens.ingest.read import keep_earlier, unread_reason
 from sweeplens.ingest.refresh import LoadReport, load_report, plan_changes
 from sweeplens.places.remote import PlaceListing
@@ -77,6 +78,7 @@ class _ClusterLoad:
     ) -> None:
         self._roots, self._store, self._connection, self._progress = roots, store, connection, progress
         self._places = places
+        store.mask = masked
         backend = store.backend
         is_shared = isinstance(backend, LocalBackend) and backend.shared
         self._target = StoreTarget.at(

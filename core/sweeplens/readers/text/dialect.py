@@ -1,16 +1,19 @@
-"""How a program prints numbers and dates that others print otherwise: ``0,95`` or ``.95`` for 0.95, ``26.11.2026 14:03:11``.
+"""How a program prints numbers and dates that others print otherwise: ``0,95`` or ``.95`` for 0.95, ``26.11.2026 14:03:11``,
+``[  200] loss 0.5`` for step 200.
 
     dialect_of(text)     -> the dialect of a log, judged by its beginning and its middle
-    rewritten(text, d)   -> the same lines with decimal points and dates in ISO 8601
+    rewritten(text, d)   -> the same lines with decimal points, dates in ISO 8601, and a name before such steps
 
 A log has decimal commas if several named values have one and hardly any has a point; numbers may begin with their point.
 ``1,234`` alone decides nothing: it may be one thousand. In dates with slashes, a number above 12 tells the day from the month;
-where there is none, times are not read.
+where there is none, times are not read. A number alone in brackets before named values is the step if it goes forward from line
+to line and no line has a count with a name; of the ranks of a job it does not.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -28,7 +31,11 @@ _POINT = re.compile(rb"(?:[A-Za-z)\]\x80-\xff]\s*[:=]\s*|[A-Za-z\x80-\xff] +|\|\
 _GROUPED = re.compile(rb"(?<![\d,.])(\d{1,3}(?:\.\d{3})+),(?=\d)")
 _DECIMAL = re.compile(rb"(?<![\d,])(\d+),(\d+)(?!,?\d)")
 _DATE = re.compile(rb"(?<![\d.])(\d\d?)([./])(\d\d?)\2((?:19|20)\d\d)[ T,]+(?=\d?\d:\d\d)")
-
+_STEP = re.compile(rb"^[ \t]*\[ *(\d{1,15})\][ :]+(?=[A-Za-z][^\n]*?[ =:]-?\d+[.,]\d)", re.MULTILINE)
+_NAMED_COUNT = re.compile(
+    rb"(?i)^[ \t]*\[ *\d+\].*?(?<![\w.])(?:epoch|iter|iteration|step|global_step|update|episode)s?['\"]?\s*[:=#]?\s*[\[(]?\s*\d",
+    re.MULTILINE,
+)
 
 # What is looked for first, from its rarest character on, because the patterns above are slow:
 _ANY_COMMA = re.compile(rb",(?<=\d,)\d")
@@ -41,6 +48,7 @@ class LogDialect(Struct, frozen=True):
 
     comma: bool = False
     bare: bool = False  # no digit before the point
+    step: bool = False  # a number in brackets at the front of a line is the step
     days: str = ""  # ``day`` or ``month``: the first number of a date that does not begin with the year
 
 
@@ -52,7 +60,7 @@ def dialect_of(text: bytes) -> LogDialect:
     middle = len(text) // 2
     near = text if len(text) < 2 * _LOOKED_AT else text[:_LOOKED_AT] + text[middle : middle + _LOOKED_AT]
     is_bare = bool(_ANY_BARE.search(near)) and len(_BARE.findall(near)) >= _LEAST
-    return LogDialect(_has_commas(near), is_bare, _order_of(near))
+    return LogDialect(_has_commas(near), is_bare, _has_steps(near), _order_of(near))
 
 
 def _has_commas(text: bytes) -> bool:
@@ -60,6 +68,14 @@ def _has_commas(text: bytes) -> bool:
         return False
     commas = len(_COMMA.findall(text))
     return commas >= _LEAST and commas > 4 * len(_POINT.findall(text))
+
+
+def _has_steps(text: bytes) -> bool:
+    if b"]" not in text or not _STEP.search(text) or _NAMED_COUNT.search(text):
+        return False
+    steps = [int(step) for step in _STEP.findall(text)]
+    forward = sum(later >= earlier for earlier, later in pairwise(steps))
+    return len(set(steps)) >= _LEAST and 2 * len(set(steps)) > len(steps) and forward >= 0.9 * (len(steps) - 1)
 
 
 def _order_of(text: bytes) -> str:
@@ -72,7 +88,7 @@ def _order_of(text: bytes) -> str:
 
 
 def rewritten(text: bytes, dialect: LogDialect) -> bytes:
-    """Returns the lines with decimal points and dates in ISO 8601."""
+    """Returns the lines with decimal points, dates in ISO 8601, and names of steps."""
     if dialect.days:
         day, month = (1, 3) if dialect.days == "day" else (3, 1)
         text = _DATE.sub(lambda m: b"%s-%02d-%02d " % (m[4], int(m[month]), int(m[day])), text)
@@ -81,4 +97,6 @@ def rewritten(text: bytes, dialect: LogDialect) -> bytes:
     if dialect.comma:
         text = _GROUPED.sub(lambda m: m[1].replace(b".", b"") + b",", text)
         text = _DECIMAL.sub(rb"\1.\2", text)
+    if dialect.step:
+        text = _STEP.sub(rb"step \1, ", text)
     return text

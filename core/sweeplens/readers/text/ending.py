@@ -35,11 +35,13 @@ _FINISHED = re.compile(
     r"|\btrain(?:ing)? (?:end|complete)\b|^optimization done|^Done\.?!?$|`?Trainer\.fit`? stopped: `?max_|'train_runtime'"
     r"|Total training time|training time\b.{0,12}\d+:\d\d"
 )
+_PRUNED = re.compile(r"(?i)\btrial (?:number )?#?(\d+) (?:was |is |has been )?pruned\b|\bTrialPruned\b")
 _NOT_AN_END = re.compile(r"(?i)\bepoch\b.*\b(?:done|finished|completed?)\b|not (?:finished|complete)|\bif\b|will be")
 
 
 class LogEnd(NamedTuple):
-    """How a log ends: ``finished``, ``failed`` or ``killed``, "" where it does not say it; and its words for a bad end."""
+    """How a log ends: ``finished``, ``failed``, ``killed`` or ``pruned``, "" where it does not say it; and its words for a
+    bad end."""
 
     status: str = ""
     words: str = ""
@@ -55,6 +57,8 @@ def log_end(text: str) -> LogEnd:
             return LogEnd("killed", line[:_WORDS])
         if _FAILED_JOB.search(line) or (has_error and _FAILED.match(line)):
             return LogEnd("failed", next((o for o in reversed(lines) if _EXCEPTION.match(o)), line)[:_WORDS])
+        if _PRUNED.search(line) and len({m[1] for m in _PRUNED.finditer(text)}) == 1:
+            return LogEnd("pruned")
         if _FINISHED.search(line) and not _NOT_AN_END.search(line):
             return LogEnd("finished")
     return LogEnd()

@@ -9,16 +9,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, cast
 
+import polars as pl
 from msgspec import to_builtins
+from msgspec.structs import replace
 
 from sweeplens.readers.decoding.leveldb_framing import BlockRecords
 from sweeplens.readers.decoding.protobuf import WireError, spans
 from sweeplens.readers.decoding.values import as_time
 from sweeplens.readers.decoding.wrapped_config import unwrapped
+from sweeplens.readers.fuller_logs import read_fuller_log
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.trackers.record_folders import GRACE, loaded_beside, tracker_claims
 from sweeplens.readers.wandb.description import DESCRIPTION_RECORDS, RunDescription, since_1970
 from sweeplens.readers.wandb.history import WandbHistory
+from sweeplens.readers.wandb.logs_beside import OF_WANDB, console_end, logs_beside, with_log
 from sweeplens.safe_open import open_buffered
 
 __all__ = ["Wandb", "about_machine"]
@@ -26,6 +30,7 @@ __all__ = ["Wandb", "about_machine"]
 _IDENT = b":W&B"
 _HISTORY, _SUMMARY = 2, 3
 _CONFIG, _ABOUT, _LAST = "files/config.yaml", "files/wandb-metadata.json", "files/wandb-summary.json"
+_SMALL = 1 << 14  # bytes of a record file that may hold no history
 _ZONES = 86400.0  # a directory's name has the local time of an unknown zone
 
 
@@ -34,16 +39,18 @@ class Wandb:
 
     Producer: Weights & Biases
     Files: ``run-<id>.wandb`` (files of one id in several directories are one run that was resumed), and beside it ``files/config.yaml``, ``files/wandb-metadata.json``, ``files/wandb-summary.json``; ``latest-run``
-    Reads: every number of the history at its ``_step``; config; name, group, job type, tags, notes, sweep; start, end, exit code; values that only the summary has
+    Reads: every number of the history at its ``_step``; config; name, group, job type, tags, notes, sweep; start, end, exit code; values that only the summary has; where no history was written, the curves of a log beside it
     Leaves: histograms, tables and media, which are counted by name; system statistics, console output except its warnings, saved files
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "wandb"
-    version = 3
+    version = 4
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims run directories in this folder, or the folder itself if it is one."""
-        return tracker_claims(folder, ".wandb", _IDENT, (_CONFIG, _ABOUT, _LAST))
+        for claim in tracker_claims(folder, ".wandb", _IDENT, (_CONFIG, _ABOUT, _LAST)):
+            logs = _logs_beside(folder, claim)
+            yield replace(claim, files=(*claim.files, *logs)) if logs else claim
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Reads the new records; a run that has ended is read again whole if it ever changes."""
@@ -62,9 +69,25 @@ class Wandb:
         description.began = began or description.began
         record = _described(source, history, description, problems)
         after = None
-        if not later and not record.status and not any(p.kind == "malformed" for p in problems):
+        points = history.frame(record.id)
+        if not later and not points.height and (log := read_fuller_log(source, OF_WANDB)) is not None:
+            points = log.reading.points.with_columns(run_id=pl.lit(record.id))
+            record = with_log(record, log, console_end(source))
+            problems += (*log.problems, *log.reading.problems)
+        elif not later and not record.status and not any(p.kind == "malformed" for p in problems):
             after = Resume(offset, {"said": to_builtins(description), "history": history.state()})
-        return Reading((record,), history.frame(record.id), tuple(problems), after)
+        return Reading((record,), points, tuple(problems), after)
+
+
+def _logs_beside(folder: Folder, claim: Claim) -> tuple[str, ...]:
+    """Returns the logs beside a single record file that may hold no history, since the run was killed before it was written."""
+    main = claim.files[0]
+    entry = folder.find(main)
+    if entry is None or entry.size > _SMALL or sum(name.endswith(".wandb") for name in claim.files) > 1:
+        return ()
+    at = main.rpartition("/")[0]
+    home = folder.child(at) if at else folder
+    return tuple(f"{at}/{log}" if at else log for log in logs_beside(home, "files")) if home else ()
 
 
 def _read_records(
