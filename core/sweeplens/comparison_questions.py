@@ -96,6 +96,13 @@ class ComparisonQuestions(CostQuestions):
             runs=sides.both,
         )  # fmt: skip
 
+    def _measured_differently(self, view: View, used: Sequence[str]) -> tuple[str, ...]:
+        """Warns of settings of the measurement that differ among the runs that are used."""
+        from sweeplens.analyses.measured_differently import measured_differently
+
+        runs = view.runs.filter(pl.col("run_id").is_in(list(used)))
+        return measured_differently(runs, self.config.task_hparams, self.config.replicate_hparams)
+
     def _studied(self, view: View) -> list[tuple[str, str]]:
         """Returns topics and texts on the hyperparameter that these runs study: its matched differences, and what else differs."""
         from sweeplens.analyses.level_comparison import levels_of_hparam

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from sweeplens.analyses.matching import Matching, PooledDifference, spread_of_difference
+from sweeplens.analyses.matching import Matching
 from sweeplens.analyses.metric_comparison import MetricComparison
+from sweeplens.analyses.pooled_difference import PooledDifference, spread_of_difference
 from sweeplens.analyses.statistics import f_tail, t_quantile
 
 __all__ = ["LEVEL_ROW", "level_rows"]
