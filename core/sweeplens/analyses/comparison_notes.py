@@ -9,6 +9,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import Coverage, listed
+from sweeplens.analyses.level_trends import trend_notes
 from sweeplens.analyses.matching import Matching
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
 from sweeplens.analyses.pooled_difference import PooledDifference, without_each
@@ -87,6 +88,8 @@ def matching_notes(
             notes.append(
                 f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
             )
+    if matching is not None and cases and cases[0].pooled:
+        notes += trend_notes(cases[0].pooled, matching)
     apart = _unmatched(runs, setup, named, cases, replicates)
     if apart and (named or len(apart) > 1):
         notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")

@@ -272,7 +272,8 @@ def _pooled_over(tasks: Sequence[_Task]) -> PooledDifference | None:
     within: list[tuple[int, int]] = strata.select("task", "within").rows()
     labels = tuple(parts[task][1][place] for task, place in within)
     rows = table.join(strata, on=["task", "within"]).select("run_id", "side", "stratum", "block", "seed", "value")
-    matching = Matching(rows.drop("value"), ("task",), labels, strata, (), (), seeds_once(rows), folds=folds)
+    numbers, once = strata.select("stratum"), seeds_once(rows)
+    matching = Matching(rows.drop("value"), ("task",), labels, strata, numbers, (), (), once, folds=folds)
     return pooled_difference(matching, rows.select("run_id", "value"))
 
 

@@ -22,7 +22,7 @@ from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["compare_levels", "levels_of_hparam"]
 
-_OF_ONE_LEVEL = ("Holds", "Strata", "Without")  # beginnings of notes on one level
+_OF_ONE_LEVEL = ("Holds", "Strata", "Trend", "Without")  # beginnings of notes on one level
 _MOST_LEVELS = 8
 _SETTINGS = "number.of.settings"  # no hyperparameter has this name
 _SPELLED_OUT = 2  # levels beside the baseline for which their own pair is shown too

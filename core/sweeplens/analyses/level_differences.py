@@ -46,12 +46,14 @@ def level_rows(
 
 
 def _free(levels: pl.DataFrame) -> list[str]:
-    """Returns the hyperparameters that no other one determines (a batch size that was raised with one learning rate only)."""
+    """Returns the hyperparameters that no other one determines (a batch size that was raised with one learning rate only); of those
+    that determine each other, the first.
+    """
     names = levels.columns[1:]
-    kinds = {n: levels[n].n_unique() for n in names}
+    order = {n: (levels[n].n_unique(), -i) for i, n in enumerate(names)}
     return [
         n for n in names
-        if not any(kinds[o] > kinds[n] and levels.select(o, n).n_unique() == kinds[o] for o in names if o != n)
+        if not any(order[o] > order[n] and levels.select(o, n).n_unique() == order[o][0] for o in names if o != n)
     ]  # fmt: skip
 
 

@@ -38,6 +38,7 @@ class Matching(Struct, frozen=True, dict=True):
     by: tuple[str, ...]
     labels: tuple[str, ...]  # of the strata, in order
     levels: pl.DataFrame  # stratum, and for each hyperparameter that names strata its level as text
+    numbers: pl.DataFrame  # stratum, and those of these hyperparameters that are numbers
     never_equal: tuple[str, ...]  # also vary, without a value that both sides share
     alone: tuple[str, ...]  # runs without a counterpart
     once: bool
@@ -82,10 +83,11 @@ def match_sides(
     kept = _placed(matched, folds, pairing)
     shown = [names[0] for names in same_split(both, shared)]  # of those that split the runs alike, one names a stratum
     levels = cells.select("stratum", *(_named_values(cells[n]).alias(n) for n in shown))
+    numbers = cells.select("stratum", *(n for n in shown if cells.schema[n].is_numeric()))
     labels = tuple(levels.select(pl.concat_str(shown, separator=", ")).to_series().to_list()) if shown else (_ALL,)
     lone = tuple(alone["run_id"].sort().to_list())
     blocks, pairs = (tuple(n.removeprefix("hparam.") for n in part) for part in (folds, pairing))
-    return Matching(kept, tuple(shared), labels, levels, never, lone, seeds_once(kept), factors, blocks, pairs)
+    return Matching(kept, tuple(shared), labels, levels, numbers, never, lone, seeds_once(kept), factors, blocks, pairs)
 
 
 def _in_cells(table: pl.DataFrame, shared: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
