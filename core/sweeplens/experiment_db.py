@@ -284,14 +284,14 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         check_sides(a, b, hparam)
         asked = as_names(metrics)
         view = self.view((), where).by_task(self.config.task_hparams).with_events(asked)
-        options = self._comparison_options(view, reduce, axis, threshold)
+        options = self._at_common_rung(view, a, b, self._comparison_options(view, reduce, axis, threshold))
         if hparam:
             answer, main = self._compared_levels(view, hparam, asked, options, where)
             sides: dict[str, object] = {"hparams": [hparam], "metrics": main[:1]}
         else:
             answer = self._compared_sides(view, a, b, asked, options, where)
             sides = {"a": a, "b": b, "metrics": metrics}
-        return self._with_plot(answer, view, "comparison", **sides, reduce=reduce, where=where)
+        return self._with_plot(answer, view, "comparison", **sides, reduce=options.reduce, where=where)
 
     def effects(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, runs: Names = (), where: str = ""

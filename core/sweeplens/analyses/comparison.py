@@ -71,6 +71,7 @@ class ComparisonOptions(Struct, frozen=True, kw_only=True):
     equal_within: Mapping[str, float] = {}
     labels: tuple[str, str] = ("a", "b")
     matched_only: bool = False
+    opening: Sequence[str] = ()  # notes that come first
     metrics_named: bool = True  # whether the metrics were chosen by the caller, so that tasks are compared in these too
 
 
@@ -117,7 +118,11 @@ def compare(
         *(() if pooled else (*runs_lacking(names, both, of_sides), *_unpaired(cases, reduced, sides), *_alone(made.setup, cases))),
     )  # fmt: skip
     said = (*skipped, *(() if pooled else _without_row(names, cases)))
-    notes = method_notes(how, reduced, made.setup, cases, said) + (by_task.notes if by_task else ())
+    notes = (
+        *options.opening,
+        *method_notes(how, reduced, made.setup, cases, said),
+        *(by_task.notes if by_task else ()),
+    )
     if not pooled:
         notes += matching_notes(runs, made.setup, options.named, cases, options.replicates)
     if cases and not pooled:
