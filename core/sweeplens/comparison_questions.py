@@ -37,6 +37,30 @@ class ComparisonQuestions(CostQuestions):
             equal_within=self.config.equal_within,
         )  # fmt: skip
 
+    def _at_common_rung(
+        self, view: View, a: str | Sequence[str], b: str | Sequence[str], options: ComparisonOptions
+    ) -> ComparisonOptions:
+        """Returns options that read runs of a search with rungs at the first one, which all reached; unless steps are asked for.
+
+        Last values would hold trials that were stopped early against full runs, and those survived because they were good.
+        """
+        from sweeplens.analyses.rungs import rungs_of
+        from sweeplens.analyses.sides import select_sides
+
+        if options.reduce != DEFAULT_REDUCE or options.axis != "step":
+            return options
+        runs = select_sides(view.runs, view.series, a, b, view.more).runs_of(view.runs) if a or b else view.runs
+        rungs = rungs_of(runs, view.series.join(runs.select("run_id"), on="run_id", how="semi"))
+        if rungs is None:
+            return options
+        if not rungs.all_logged(view.series, self._main(view)):
+            return options
+        told = (
+            f"Runs end on rungs of a search, at steps {rungs.counted()}: all are compared at the first, step {rungs.ends[0]}, "
+            "since those that went on were chosen as the best so far (reduce='last': the last values, after unequal training)."
+        )
+        return replace(options, reduce=f"at_step:{rungs.ends[0]}", opening=(told,))
+
     def _compared_levels(
         self, view: View, hparam: str, metrics: Sequence[str], options: ComparisonOptions, where: str
     ) -> tuple[Answer, list[str]]:
@@ -95,6 +119,13 @@ class ComparisonQuestions(CostQuestions):
             answer, view, f"db.compare({a!r}, {b!r}, {python})", matched=len(sides.both), doubles=doubles, metrics=names,
             runs=sides.both,
         )  # fmt: skip
+
+    def _measured_differently(self, view: View, used: Sequence[str]) -> tuple[str, ...]:
+        """Warns of settings of the measurement that differ among the runs that are used."""
+        from sweeplens.analyses.measured_differently import measured_differently
+
+        runs = view.runs.filter(pl.col("run_id").is_in(list(used)))
+        return measured_differently(runs, self.config.task_hparams, self.config.replicate_hparams)
 
     def _studied(self, view: View) -> list[tuple[str, str]]:
         """Returns topics and texts on the hyperparameter that these runs study: its matched differences, and what else differs."""

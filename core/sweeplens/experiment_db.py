@@ -97,7 +97,8 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         )  # fmt: skip
         answer = with_line(answer, "beside the runs", files_line(view.snapshot, self.roots) if view.is_whole else "")
         python = f"db.overview({python_call(runs=runs, where=where, fresh=fresh or None)})"
-        made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
+        doubles = (*self._measured_differently(view, view.runs["run_id"].to_list()), *duplicate_warnings(view))
+        made = self._with_basis(answer, view, python, doubles=doubles)
         return self._with_plot(made, view, "", runs=runs, where=where)
 
     def list_runs(self, *, runs: Names = (), where: str = "", columns: Names = (), sort: str = "") -> Answer:
@@ -250,7 +251,8 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         options = python_call(goal=goal, reduce=reduce, by=by, runs=runs, where=where, at_step=at_step, hparams=hparams)
         equal = bool(at_step) or "at_step" in reduce
         about_runs = view.run_warnings(view.used(answer), [metric], equal_steps=equal)
-        doubles = (*duplicate_warnings(view, [metric], answer), *about_runs)
+        measured = self._measured_differently(view, view.used(answer))
+        doubles = (*measured, *duplicate_warnings(view, [metric], answer), *about_runs)
         made = self._with_basis(answer, view, f"db.rank({metric!r}, {options})", doubles=doubles, metrics=[metric])
         group = "run" if by == "run" else ""
         how = f"at_step:{at_step}" if at_step else reduce
@@ -282,14 +284,14 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         check_sides(a, b, hparam)
         asked = as_names(metrics)
         view = self.view((), where).by_task(self.config.task_hparams).with_events(asked)
-        options = self._comparison_options(view, reduce, axis, threshold)
+        options = self._at_common_rung(view, a, b, self._comparison_options(view, reduce, axis, threshold))
         if hparam:
             answer, main = self._compared_levels(view, hparam, asked, options, where)
             sides: dict[str, object] = {"hparams": [hparam], "metrics": main[:1]}
         else:
             answer = self._compared_sides(view, a, b, asked, options, where)
             sides = {"a": a, "b": b, "metrics": metrics}
-        return self._with_plot(answer, view, "comparison", **sides, reduce=reduce, where=where)
+        return self._with_plot(answer, view, "comparison", **sides, reduce=options.reduce, where=where)
 
     def effects(
         self, metric: str, *, goal: AskedGoal = "", reduce: str = DEFAULT_REDUCE, runs: Names = (), where: str = ""
@@ -308,6 +310,7 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         )  # fmt: skip
         options = python_call(goal=goal, reduce=reduce, runs=runs, where=where)
         doubles = (
+            *self._measured_differently(view, view.used(answer)),
             *duplicate_warnings(view, [metric], answer),
             *view.run_warnings(view.used(answer), [metric], equal_steps="at_step" in reduce),
         )

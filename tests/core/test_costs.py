@@ -217,3 +217,30 @@ def test_methods_on_machines_of_other_speeds_are_compared_with_task_and_machine_
         assert low <= ratio[method] <= high
         assert told == pytest.approx(ratio[method], rel=0.02)
         assert high - low < 0.05
+
+
+def test_methods_are_compared_within_cells_of_the_settings_that_change_the_cost(tmp_path: Path) -> None:
+    """A step of the largest model takes a hundred times as long, and one optimizer ran mostly with it."""
+    noise, paces = random.Random(6), dict[tuple[str, int], list[float]]()
+    for opt, ratio in (("adamw", 1.0), ("muon", 1.05)):
+        for layers, size in ((6, 0.1), (12, 1.0), (24, 10.0)):
+            for seed in range(6 if (opt == "adamw") == (layers == 24) else 2):
+                pace = size * ratio * noise.uniform(0.995, 1.005)
+                paces.setdefault((opt, layers), []).append(math.log(pace))
+                folder = tmp_path / f"{opt}-{layers}-{seed}"
+                folder.mkdir()
+                config = {"opt": opt, "layers": layers, "batch": 512 // layers, "seed": seed}
+                (folder / "config.json").write_text(json.dumps(config))
+                rows = [
+                    {"step": k, "val/loss": 2 + noise.random(), "_timestamp": 1.7e9 + k * pace}
+                    for k in range(0, 100, 10)
+                ]
+                (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    notes = ExperimentDB(base_path=tmp_path).cost("val/loss").notes
+    (note,) = [n for n in notes if n.startswith("Time a step against opt=adamw, layers held equal")]
+    told, low, high = (float(v) for v in re.findall(r"muon (\S+) times \[(\S+), (\S+)\]", note)[0])
+    assert low <= 1.05 <= high
+    assert high - low < 0.02
+    pairs = [(paces["muon", n], paces["adamw", n]) for n in (6, 12, 24)]
+    gaps = [(len(a) * len(b) / (len(a) + len(b)), sum(a) / len(a) - sum(b) / len(b)) for a, b in pairs]
+    assert told == pytest.approx(math.exp(sum(w * d for w, d in gaps) / sum(w for w, _ in gaps)), rel=0.003)

@@ -62,10 +62,23 @@ def test_the_studied_setting_is_compared_at_one_rung(tmp_path: Path) -> None:
 def test_rankings_and_comparisons_warn_of_rungs_unless_they_read_one_step(tmp_path: Path) -> None:
     db = _db(tmp_path, _ends(_LADDER), lambda i, end: {"optimizer": "lion" if i % 3 == 0 else "adamw"})
     told = "runs end on rungs of a search, at steps 3 (24 runs), 9 (8), 27 (4), 81 (4)"
-    for answer in (db.rank("val_acc"), db.compare(hparam="optimizer")):
+    for answer in (db.rank("val_acc"), db.compare(hparam="optimizer", reduce="last")):
         assert any(w.startswith(told) for w in answer.basis.warnings)
     for answer in (db.rank("val_acc", at_step=3), db.compare(hparam="optimizer", reduce="at_step:3")):
         assert not any("rungs" in w for w in answer.basis.warnings)
+
+
+def test_comparisons_read_all_trials_at_the_first_rung_so_that_survivors_are_not_compared_with_stopped_trials(
+    tmp_path: Path,
+) -> None:
+    """As of two optimizers that are equal at equal length: the search went on with trials of one of them."""
+    later = {9: 0, 27: 0, 81: 0}
+    db = _db(tmp_path, _ends(_LADDER), lambda i, end: {"optimizer": "lion" if end in later or i % 2 else "adamw"})
+    for answer in (db.compare(hparam="optimizer"), db.compare("optimizer = 'lion'", "optimizer = 'adamw'")):
+        assert any(note.startswith("Runs end on rungs of a search, at steps 3 (24 runs)") for note in answer.notes)
+        assert abs(answer.table["difference"][0]) < 0.002
+        assert not any("rungs" in w for w in answer.basis.warnings)
+    assert db.compare(hparam="optimizer", reduce="last").table["difference"][0] > 0.1
 
 
 @pytest.mark.parametrize(

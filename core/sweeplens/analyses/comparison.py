@@ -11,17 +11,17 @@ from sweeplens.analyses.budget import at_equal_budget
 from sweeplens.analyses.comparison_notes import coverage_note, matching_notes, method_notes, robustness_notes
 from sweeplens.analyses.coverage import coverage_of, listed, with_config
 from sweeplens.analyses.difference_table import DifferenceTables, differences
-from sweeplens.analyses.matching import match_sides
+from sweeplens.analyses.measured_differently import sides_measured_differently
 from sweeplens.analyses.metric_comparison import (
     ComparisonSetup,
     MetricComparison,
     WholeComparison,
     compare_metric,
-    tasks_of,
+    setup_of,
 )
 from sweeplens.analyses.noise import Spread, pooled_spread
 from sweeplens.analyses.run_costs import counters_of
-from sweeplens.analyses.sides import Sides, differing_hparams, pair_runs
+from sweeplens.analyses.sides import Sides, differing_hparams
 from sweeplens.analyses.statistics import ALPHA, holm, interim_alpha, mean
 from sweeplens.analyses.task_plan import TaskPlan, plans_of
 from sweeplens.analyses.verdicts import verdict
@@ -72,6 +72,7 @@ class ComparisonOptions(Struct, frozen=True, kw_only=True):
     equal_within: Mapping[str, float] = {}
     labels: tuple[str, str] = ("a", "b")
     matched_only: bool = False
+    opening: Sequence[str] = ()  # notes that come first
     metrics_named: bool = True  # whether the metrics were chosen by the caller, so that tasks are compared in these too
 
 
@@ -118,7 +119,11 @@ def compare(
         *(() if pooled else (*runs_lacking(names, both, of_sides), *_unpaired(cases, reduced, sides), *_alone(made.setup, cases))),
     )  # fmt: skip
     said = (*skipped, *(() if pooled else _without_row(names, cases)))
-    notes = method_notes(how, reduced, made.setup, cases, said) + (by_task.notes if by_task else ())
+    notes = (
+        *options.opening,
+        *method_notes(how, reduced, made.setup, cases, said),
+        *(by_task.notes if by_task else ()),
+    )
     if not pooled:
         notes += matching_notes(runs, made.setup, options.named, cases, options.replicates)
     if cases and not pooled:
@@ -136,9 +141,12 @@ def compare(
         tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, **tables}
     if by_task:
         tables = {"by_task": by_task.by_task, "by_level": by_task.by_level, **tables}
-    used = reduced.values["run_id"].n_unique() if pooled else _used(cases, reduced.values)
+    ids = reduced.values["run_id"].unique() if pooled else _used(cases, reduced.values)
+    measured = _measured_differently(runs, sides, ids, options)
     table = _table(cases, interim_alpha(len(cover.running) / len(sides.both)) if cover else ALPHA)
-    return Answer(table, Basis(runs_used=used, left_out=left, points=reduced.points), notes, tables)
+    return Answer(
+        table, Basis(runs_used=ids.len(), left_out=left, points=reduced.points, warnings=measured), notes, tables
+    )
 
 
 def _compared(
@@ -152,7 +160,7 @@ def _compared(
     wanted = list(dict.fromkeys([*names, *(m for plan in plans for m in plan.metrics)]))
     rows = of_sides.filter(pl.col("metric").is_in(wanted))
     reduced = reduce_runs(rows, points, how, goals=options.goals)
-    setup = _setup(runs, sides, options.replicates, options.named, options.tasks, options.equal_within)
+    setup = setup_of(runs, sides, options.replicates, options.named, options.tasks, options.equal_within)
     noise = _noise(runs, series, points, names, reduced, sides, how, options.goals, options.replicates)
     drawn = [compare_metric(m, known_goal(m, options.goals), reduced.values, setup, noise.get(m), rows) for m in names]
     cases = tuple(case for case in drawn if case is not None)
@@ -191,19 +199,10 @@ def _in_budget(names: Sequence[str], asked: bool, options: ComparisonOptions, se
     return {m: g for m in shown if (g := known_goal(m, options.goals)) != "unknown"}
 
 
-def _setup(
-    runs: pl.DataFrame, sides: Sides, replicates: Sequence[str], named: Sequence[str], tasks: Sequence[str],
-    equal_within: Mapping[str, float],
-) -> ComparisonSetup:  # fmt: skip
-    matching = match_sides(runs, sides, replicates, named)
-    pairs = None if matching else pair_runs(runs, sides, replicates)
-    return ComparisonSetup(sides, matching, pairs, equal_within, tasks_of(runs, sides, matching, tasks))
-
-
 def _tables(setup: ComparisonSetup, shown: Sequence[MetricComparison]) -> dict[str, pl.DataFrame]:
     """Returns the pairs, and the strata where runs are matched."""
     pairs = {"pairs": _pair_table(shown)}
-    return {**pairs, "strata": _strata_table(shown)} if setup.matching else pairs
+    return {**pairs, "strata": _strata_table(shown)} if setup.matching and setup.matching.by else pairs
 
 
 def _without_row(names: Sequence[str], cases: Sequence[MetricComparison]) -> tuple[str, ...]:
@@ -350,7 +349,12 @@ def _alone(setup: ComparisonSetup, cases: Sequence[MetricComparison]) -> tuple[L
         )
     for case in cases[:1]:
         if case.pooled is not None and case.pooled.unpaired:
-            left.append(LeftOut(f"{case.metric}: no run with the same seed on the other side", case.pooled.unpaired))
+            left.append(
+                LeftOut(
+                    f"{case.metric}: no run with the same {' and '.join(case.pooled.blocks)} on the other side",
+                    case.pooled.unpaired,
+                )
+            )
         if excluded := _excluded(setup, case):
             left.append(LeftOut(f"{case.metric}: in a stratum that is not pooled", excluded))
     return tuple(left)
@@ -364,10 +368,20 @@ def _excluded(setup: ComparisonSetup, case: MetricComparison) -> tuple[str, ...]
     return tuple(setup.matching.table.filter(pl.col("stratum").is_in(strata.implode()))["run_id"].to_list())
 
 
-def _used(cases: Sequence[MetricComparison], values: pl.DataFrame) -> int:
-    """Returns how many runs count in any of the metrics: where runs are matched, those that are pooled."""
+def _measured_differently(
+    runs: pl.DataFrame, sides: Sides, used: pl.Series, options: ComparisonOptions
+) -> tuple[str, ...]:
+    """Warns of settings of the measurement that differ between the sides, over the runs that were compared."""
+    name = f"{options.named[0]}=" if options.labels != ("a", "b") and len(options.named) == 1 else ""
+    of_sides = {f"{name}{label}": ids for label, ids in zip(options.labels, (sides.a, sides.b), strict=True)}
+    compared = runs.filter(pl.col("run_id").is_in(used.implode()))
+    return sides_measured_differently(compared, of_sides, options.tasks, options.replicates, options.named)
+
+
+def _used(cases: Sequence[MetricComparison], values: pl.DataFrame) -> pl.Series:
+    """Returns the runs that count in any of the metrics: where runs are matched, those that are pooled."""
     of_case = [
         case.pooled.rows["run_id"] if case.pooled else values.filter(pl.col("metric") == case.metric)["run_id"]
         for case in cases
     ]
-    return pl.concat(of_case).n_unique() if of_case else 0
+    return pl.concat(of_case).unique() if of_case else pl.Series(dtype=pl.String)

@@ -9,8 +9,10 @@ import polars as pl
 from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import Coverage, listed
-from sweeplens.analyses.matching import without_each
+from sweeplens.analyses.level_trends import trend_notes
+from sweeplens.analyses.matching import Matching
 from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, compare_metric
+from sweeplens.analyses.pooled_difference import PooledDifference, without_each
 from sweeplens.analyses.robustness import analysis_choices, robustness_note
 from sweeplens.analyses.statistics import ALPHA, paired_t, welch
 from sweeplens.analyses.verdicts import Contrast
@@ -68,17 +70,10 @@ def matching_notes(
     notes: list[str] = []
     matching = setup.matching
     if matching is not None:
-        error = (
-            "seeds as blocks"
-            if cases and cases[0].pooled and cases[0].pooled.seeds_as_blocks
-            else "a linear model with strata as blocks"
-        )
-        outlying = cases[0].pooled.outlying if cases and cases[0].pooled else ()
-        unapplied = cases[0].pooled.unapplied if cases and cases[0].pooled else ()
-        count = len(matching.labels) - len({*outlying, *unapplied})
-        pooled = f"difference is pooled over {count_of(count, 'stratum', 'strata')} ({error})"
-        own = ", so it is not just the difference of the means" * (count > 1)
-        notes.append(f"Matched on {', '.join(matching.by)}: {pooled}{own}.")
+        first = cases[0].pooled if cases else None
+        outlying = first.outlying if first else ()
+        unapplied = first.unapplied if first else ()
+        notes += _matched(matching, first)
         if setup.tasks is not None:
             notes.append("Several tasks: values are scaled within each task (lowest run 0, highest run 1).")
         if outlying:
@@ -93,15 +88,43 @@ def matching_notes(
             notes.append(
                 f"Strata disagree (p {p:.2g}): the difference depends on {', '.join(matching.by)}; see table strata."
             )
-    both = runs.filter(pl.col("run_id").is_in(setup.sides.ids))
-    apart = [
-        n
-        for n in settings_among(both, varying_hparams(both), replicates)
-        if n not in named and not (matching and n in (*matching.by, *matching.factors))
-    ]
+    if matching is not None and cases and cases[0].pooled:
+        notes += trend_notes(cases[0].pooled, matching)
+    apart = _unmatched(runs, setup, named, cases, replicates)
     if apart and (named or len(apart) > 1):
         notes.append(f"The sides also differ in {listed(apart, 5)}, which is not matched: the causes are confounded.")
     return tuple(notes)
+
+
+def _matched(matching: Matching, pooled: PooledDifference | None) -> Iterator[str]:
+    """Yields how runs are matched, and what the blocks of the linear model are."""
+    blocks = pooled.blocks if pooled else ()
+    if not matching.by:
+        if pooled and blocks:
+            yield f"Runs of the same {' and '.join(blocks)} are compared (a linear model with {' and '.join(blocks)} as blocks)."
+        return
+    error = "a linear model with strata as blocks"
+    if blocks:
+        error = "seeds as blocks" if not set(blocks) & set(matching.folds) else f"{' and '.join(blocks)} as blocks"
+    count = len(matching.labels) - len({*pooled.outlying, *pooled.unapplied} if pooled else ())
+    own = ", so it is not just the difference of the means" * (count > 1)
+    over = f"difference is pooled over {count_of(count, 'stratum', 'strata')} ({error})"
+    yield f"Matched on {', '.join(matching.by)}: {over}{own}."
+
+
+def _unmatched(
+    runs: pl.DataFrame,
+    setup: ComparisonSetup,
+    named: Sequence[str],
+    cases: Sequence[MetricComparison],
+    replicates: Sequence[str],
+) -> list[str]:
+    """Returns the settings that vary over the runs that were compared, and are neither named nor matched."""
+    matching, first = setup.matching, cases[0].pooled if cases else None
+    both = setup.sides.runs_of(runs)
+    used = both if first is None else both.join(first.rows.select("run_id"), on="run_id", how="semi")
+    settings = settings_among(both, varying_hparams(used), replicates)
+    return [n for n in settings if n not in named and not (matching and n in (*matching.by, *matching.factors))]
 
 
 def coverage_note(cover: Coverage | None) -> tuple[str, ...]:
@@ -185,7 +208,7 @@ def _leverage(values: pl.DataFrame, case: MetricComparison, setup: ComparisonSet
     if not whole or test is None:
         return ""
     if case.pooled is not None and setup.matching is not None:
-        tried = without_each(setup.matching, case.pooled.rows.select("run_id", "value"))
+        tried = without_each(case.pooled.rows)
     elif case.pairs is not None and test.test == "paired t":
         n, d = case.pairs.height, pl.col("value_a") - pl.col("value_b")
         tried = case.pairs.select(pl.col("run_a").alias("run_id"), without=(d.sum() - d) / (n - 1))

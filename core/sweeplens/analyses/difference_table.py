@@ -18,20 +18,21 @@ from msgspec.structs import replace
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.level_differences import LEVEL_ROW, level_rows
-from sweeplens.analyses.matching import (
-    Matching,
-    PooledDifference,
-    match_sides,
-    pooled_difference,
-    seeds_once,
+from sweeplens.analyses.matching import Matching, seeds_once
+from sweeplens.analyses.metric_comparison import (
+    ComparisonSetup,
+    MetricComparison,
+    WholeComparison,
+    compare_metric,
+    setup_of,
 )
-from sweeplens.analyses.metric_comparison import ComparisonSetup, MetricComparison, WholeComparison, compare_metric
+from sweeplens.analyses.pooled_difference import PooledDifference, pooled_difference
 from sweeplens.analyses.run_costs import counters_of
-from sweeplens.analyses.sides import Sides, pair_runs
+from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.statistics import ALPHA, equal_within, holm, mean
 from sweeplens.analyses.step_differences import equal_use, other_steps
 from sweeplens.analyses.task_plan import TaskPlan
-from sweeplens.analyses.verdicts import Contrast, blocked_contrast, contrast
+from sweeplens.analyses.verdicts import blocked_contrast
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal
 from sweeplens.frames.grouping import is_replicate, keyed, settings_among, varying_hparams
@@ -93,7 +94,7 @@ def differences(
     for plan in plans:
         part = plan.sides.runs_of(runs)
         done = whole if whole and len(plans) == 1 and whole.is_of(plan.sides) else None
-        setup = done.setup if done else _setup(part, plan, named, replicates, equal_within)
+        setup = done.setup if done else setup_of(part, plan.sides, replicates, named, (), equal_within)
         mine = plan.sides.series_of(values, runs)
         known = {case.metric: case for case in done.cases} if done else {}
         own = [task for m in plan.metrics if (task := _compared(plan, m, setup, mine, series, goals, known.get(m)))]
@@ -125,18 +126,6 @@ def differences(
     )
 
 
-def _setup(
-    runs: pl.DataFrame,
-    plan: TaskPlan,
-    named: Sequence[str],
-    replicates: Sequence[str],
-    equal_within: Mapping[str, float],
-) -> ComparisonSetup:
-    matching = match_sides(runs, plan.sides, replicates, named)
-    pairs = None if matching else pair_runs(runs, plan.sides, replicates)
-    return ComparisonSetup(plan.sides, matching, pairs, equal_within, None)
-
-
 def _compared(
     plan: TaskPlan, metric: str, setup: ComparisonSetup, values: pl.DataFrame, series: pl.DataFrame,
     goals: Mapping[str, str] | None, known: MetricComparison | None,
@@ -150,8 +139,7 @@ def _task_row(task: str, at: str, case: MetricComparison) -> _Row:
     """Returns a row up to its ``p``, and the limit within which the sides are equal; None if they are not."""
     c, test = case.contrast, case.contrast.test
     low, high = (test.low, test.high) if test else (None, None)
-    seeds = case.pooled is not None and case.pooled.seeds_as_blocks
-    pairs = len(c.a) if seeds or c.name == "paired t" else None
+    pairs = case.pooled.pairs if case.pooled else len(c.a) if c.name == "paired t" else None
     means = _weighted_means(case.pooled) if case.pooled else (mean(c.a), mean(c.b))
     return (
         f"{task}, {at}" if task and at else task or at,
@@ -219,8 +207,9 @@ def _best_of(
         return
     at = f"{AT_BEST}{with_budget}: {a[0] or 'as given'} | {b[0] or 'as given'}"
     for task in tasks:
-        drawn = _contrast(runs, task.values, Sides(a[1], b[1]), replicates)
-        yield _task_row(task.plan.task, at, replace(task.case, contrast=drawn, pooled=None))
+        drawn = _of_settings(runs, task, Sides(a[1], b[1]), named, replicates)
+        if drawn is not None:
+            yield _task_row(task.plan.task, at, replace(drawn, delta=task.case.delta))
 
 
 def _seeds(runs: pl.DataFrame, replicates: Sequence[str]) -> list[str]:
@@ -247,14 +236,17 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _contrast(runs: pl.DataFrame, values: pl.DataFrame, sides: Sides, replicates: Sequence[str]) -> Contrast:
-    wanted = pl.Series([*sides.a, *sides.b], dtype=pl.String).implode()
-    of_run = dict(values.filter(pl.col("run_id").is_in(wanted)).iter_rows())
-    a, b = ([r for r in ids if r in of_run] for ids in (sides.a, sides.b))
-    pairs = pair_runs(runs.filter(pl.col("run_id").is_in([*a, *b])), Sides(tuple(a), tuple(b)), replicates)
-    if pairs is not None:
-        a, b = pairs["run_a"].to_list(), pairs["run_b"].to_list()
-    return contrast([of_run[r] for r in a], [of_run[r] for r in b], paired=pairs is not None, noise=None)
+def _of_settings(
+    runs: pl.DataFrame, task: _Task, sides: Sides, named: Sequence[str], replicates: Sequence[str]
+) -> MetricComparison | None:
+    """Compares these runs in the metric of the task, by repetitions alone: each side is one setting."""
+    own = sides.runs_of(runs).join(task.values.select("run_id"), on="run_id", how="semi")
+    known = set(own["run_id"].to_list())
+    kept = Sides(*(tuple(r for r in ids if r in known) for ids in (sides.a, sides.b)))
+    settings = settings_among(own, varying_hparams(own), replicates)
+    setup = setup_of(own, kept, replicates, [*named, *settings], (), {})
+    values = task.values.select("run_id", pl.lit(task.case.metric).alias("metric"), "value")
+    return compare_metric(task.case.metric, task.case.goal, values, setup, None, task.plan.series)
 
 
 def _all_tasks(found: Sequence[_Task]) -> Iterator[MetricComparison]:
@@ -275,16 +267,18 @@ def _pooled_over(tasks: Sequence[_Task]) -> PooledDifference | None:
     """Returns the comparison of these tasks' scores, with the strata of all tasks as blocks."""
     parts = [_scored(task, i) for i, task in enumerate(tasks)]
     table = pl.concat(rows for rows, _ in parts)
+    folds = tuple(dict.fromkeys(n for t in tasks if t.setup.matching for n in t.setup.matching.folds))
     strata = table.select("task", "within").unique().sort("task", "within").with_row_index("stratum")
     within: list[tuple[int, int]] = strata.select("task", "within").rows()
     labels = tuple(parts[task][1][place] for task, place in within)
-    rows = table.join(strata, on=["task", "within"]).select("run_id", "side", "stratum", "seed", "value")
-    matching = Matching(rows.drop("value"), ("task",), labels, strata, (), (), seeds_once(rows))
+    rows = table.join(strata, on=["task", "within"]).select("run_id", "side", "stratum", "block", "seed", "value")
+    numbers, once = strata.select("stratum"), seeds_once(rows)
+    matching = Matching(rows.drop("value"), ("task",), labels, strata, numbers, (), (), once, folds=folds)
     return pooled_difference(matching, rows.select("run_id", "value"))
 
 
 def _scored(task: _Task, place: int) -> tuple[pl.DataFrame, list[str]]:
-    """Returns task, within (a stratum), side, seed, run_id, value of the runs that the task compares, and its strata's labels."""
+    """Returns task, within (a stratum), side, block, seed, run_id, value of a task's runs, and its strata's labels."""
     matching, pairs, sides = task.setup.matching, task.setup.pairs, task.plan.sides
     if matching is not None:
         rows = matching.table.with_columns(pl.col("seed").cast(pl.String))
@@ -295,8 +289,8 @@ def _scored(task: _Task, place: int) -> tuple[pl.DataFrame, list[str]]:
             if pairs is None
             else {r: str(i) for i, two in enumerate(pairs.select("run_a", "run_b").rows()) for r in two}
         )
-        drawn = [(r, side, 0, seeds.get(r)) for side, ids in (("a", sides.a), ("b", sides.b)) for r in ids]
-        schema = {"run_id": pl.String, "side": pl.String, "stratum": pl.UInt32, "seed": pl.String}
+        drawn = [(r, side, 0, 0, seeds.get(r)) for side, ids in (("a", sides.a), ("b", sides.b)) for r in ids]
+        schema = {"run_id": pl.String, "side": pl.String, "stratum": pl.UInt32, "block": pl.UInt32, "seed": pl.String}
         rows, labels = pl.DataFrame(drawn, schema=schema, orient="row"), [task.plan.task]
     value = pl.col("value") if task.case.goal == "higher" else -pl.col("value")
     low, high = value.min(), value.max()
@@ -304,7 +298,7 @@ def _scored(task: _Task, place: int) -> tuple[pl.DataFrame, list[str]]:
         value=pl.when(high > low).then((value - low) / (high - low)).otherwise(0.5)
     )
     return scored.select(
-        pl.lit(place).alias("task"), pl.col("stratum").alias("within"), "side", "seed", "run_id", "value"
+        pl.lit(place).alias("task"), pl.col("stratum").alias("within"), "side", "block", "seed", "run_id", "value"
     ), labels
 
 

@@ -22,7 +22,7 @@ from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["compare_levels", "levels_of_hparam"]
 
-_OF_ONE_LEVEL = ("Holds", "Strata", "Without")  # beginnings of notes on one level
+_OF_ONE_LEVEL = ("Holds", "Strata", "Trend", "Without")  # beginnings of notes on one level
 _MOST_LEVELS = 8
 _SETTINGS = "number.of.settings"  # no hyperparameter has this name
 _SPELLED_OUT = 2  # levels beside the baseline for which their own pair is shown too
@@ -118,7 +118,9 @@ def _joined(hparam: str, base: str, answers: dict[str, Answer], unknown: tuple[L
     used = n_a + (int(first.table["n_b"][0]) if first.table.height else 0)
     method = next((n for n in first.notes if n.startswith("a: ")), "")
     notes.insert(1, method.partition("; ")[2][:1].upper() + method.partition("; ")[2][1:])
-    basis = Basis(runs_used=used, left_out=(*unknown, *left), points=sum(a.basis.points or 0 for a in answers.values()))
+    warnings = tuple(dict.fromkeys(w for a in answers.values() for w in a.basis.warnings))
+    points = sum(a.basis.points or 0 for a in answers.values())
+    basis = Basis(runs_used=used, left_out=(*unknown, *left), points=points, warnings=warnings)
     return Answer(table, basis, tuple(n for n in notes if n), tables)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from sweeplens.analyses.matching import Matching, PooledDifference, spread_of_difference
+from sweeplens.analyses.matching import Matching
 from sweeplens.analyses.metric_comparison import MetricComparison
+from sweeplens.analyses.pooled_difference import PooledDifference, spread_of_difference
 from sweeplens.analyses.statistics import f_tail, t_quantile
 
 __all__ = ["LEVEL_ROW", "level_rows"]
@@ -45,12 +46,14 @@ def level_rows(
 
 
 def _free(levels: pl.DataFrame) -> list[str]:
-    """Returns the hyperparameters that no other one determines (a batch size that was raised with one learning rate only)."""
+    """Returns the hyperparameters that no other one determines (a batch size that was raised with one learning rate only); of those
+    that determine each other, the first.
+    """
     names = levels.columns[1:]
-    kinds = {n: levels[n].n_unique() for n in names}
+    order = {n: (levels[n].n_unique(), -i) for i, n in enumerate(names)}
     return [
         n for n in names
-        if not any(kinds[o] > kinds[n] and levels.select(o, n).n_unique() == kinds[o] for o in names if o != n)
+        if not any(order[o] > order[n] and levels.select(o, n).n_unique() == order[o][0] for o in names if o != n)
     ]  # fmt: skip
 
 

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 from msgspec import Struct
 
-from sweeplens.analyses.matching import Matching, PooledDifference, pooled_difference
+from sweeplens.analyses.matching import Matching, match_sides
 from sweeplens.analyses.noise import Spread
-from sweeplens.analyses.sides import Sides
+from sweeplens.analyses.pooled_difference import PooledDifference, pooled_difference
+from sweeplens.analyses.sides import Sides, pair_runs
 from sweeplens.analyses.statistics import HUGE, variance
 from sweeplens.analyses.verdicts import Contrast, Delta, blocked_contrast, contrast
 from sweeplens.frames.grouping import is_called, keyed
 
-__all__ = ["ComparisonSetup", "MetricComparison", "WholeComparison", "compare_metric", "tasks_of"]
+__all__ = ["ComparisonSetup", "MetricComparison", "WholeComparison", "compare_metric", "setup_of"]
 
 
 class MetricComparison(Struct, frozen=True):
@@ -52,7 +53,19 @@ class WholeComparison(Struct, frozen=True):
         return own and set(sides.a) == set(self.setup.sides.a) and set(sides.b) == set(self.setup.sides.b)
 
 
-def tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks: Sequence[str]) -> pl.DataFrame | None:
+def setup_of(
+    runs: pl.DataFrame, sides: Sides, replicates: Sequence[str], named: Sequence[str], tasks: Sequence[str],
+    equal_within: Mapping[str, float],
+) -> ComparisonSetup:  # fmt: skip
+    """Matches the runs of both sides on all that varies but ``named``, or pairs them; ``tasks``: scaled each, where matched."""
+    matching = match_sides(runs, sides, replicates, named)
+    pairs = None if matching and matching.by else pair_runs(runs, sides, replicates)
+    if matching and not matching.by and not matching.folds and pairs is not None:
+        matching = None
+    return ComparisonSetup(sides, matching, pairs, equal_within, _tasks_of(runs, sides, matching, tasks))
+
+
+def _tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks: Sequence[str]) -> pl.DataFrame | None:
     of_task = [n for n in matching.by if is_called(n, tasks)] if matching else []
     if not of_task:
         return None
@@ -69,23 +82,28 @@ def compare_metric(
     rows = _normalised(values.filter(pl.col("metric") == metric).select("run_id", "value"), setup.tasks)
     if setup.matching is not None:
         pooled = pooled_difference(setup.matching, rows)
-        if pooled is not None:
+        if pooled is not None and (setup.matching.by or pooled.blocks):
             a, b = (_of_side(pooled.rows, side) for side in "ab")
             drawn = blocked_contrast(a, b, pooled.test, pooled.sd)
-            return MetricComparison(metric, goal, drawn, noise, None, pooled, _delta(metric, pooled.sd, setup, series))
+            pairs = None if setup.pairs is None else _paired_values(setup.pairs, rows)
+            return MetricComparison(metric, goal, drawn, noise, pairs, pooled, _delta(metric, pooled.sd, setup, series))
     a, b = (_in_order(rows, ids) for ids in (setup.sides.a, setup.sides.b))
     if not a or not b:
         return None
     spread = math.sqrt((variance(a) + variance(b)) / 2) if min(len(a), len(b)) > 1 else 0.0
     delta = _delta(metric, spread, setup, series)
     if setup.pairs is not None:
-        values_a, values_b = (rows.rename({"run_id": f"run_{s}", "value": f"value_{s}"}) for s in "ab")
-        whole = setup.pairs.join(values_a, on="run_a", maintain_order="left")
-        whole = whole.join(values_b, on="run_b", maintain_order="left")
+        whole = _paired_values(setup.pairs, rows)
         if whole.height > 1:
             a, b = whole["value_a"].to_list(), whole["value_b"].to_list()
             return MetricComparison(metric, goal, contrast(a, b, paired=True, noise=noise), noise, whole, None, delta)
     return MetricComparison(metric, goal, contrast(a, b, paired=False, noise=noise), noise, None, None, delta)
+
+
+def _paired_values(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Returns the pairs in which both runs have a value, with the values."""
+    values_a, values_b = (rows.rename({"run_id": f"run_{s}", "value": f"value_{s}"}) for s in "ab")
+    return pairs.join(values_a, on="run_a", maintain_order="left").join(values_b, on="run_b", maintain_order="left")
 
 
 def _normalised(rows: pl.DataFrame, tasks: pl.DataFrame | None) -> pl.DataFrame:

@@ -45,6 +45,12 @@ class Rungs(Struct, frozen=True):
             f"{end} ({n}{' runs' * (i == 0)})" for i, (end, n) in enumerate(zip(self.ends, self.counts, strict=True))
         )
 
+    def all_logged(self, series: pl.DataFrame, metrics: Sequence[str]) -> bool:
+        """Whether nearly all runs with one of these metrics have a value of it by the first rung."""
+        own = series.filter(pl.col("metric").is_in(list(metrics[:1])))
+        early = own.filter(pl.col("first_step") <= self.ends[0])
+        return bool(own.height) and early.height >= _ON_LADDER * own.height
+
 
 def rungs_of(runs: pl.DataFrame, series: pl.DataFrame) -> Rungs | None:
     """Returns the rungs on which these runs end: three to eight steps with about equal ratios, fewer runs on each (but perhaps for

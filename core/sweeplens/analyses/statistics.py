@@ -158,17 +158,19 @@ def exact_apart(a: Sequence[float], b: Sequence[float]) -> float | None:
 
 
 def pairing_increases_power(
-    a: Sequence[float] | NDArray[np.float64], b: Sequence[float] | NDArray[np.float64]
+    a: Sequence[float] | NDArray[np.float64], b: Sequence[float] | NDArray[np.float64], means: int = 1
 ) -> tuple[bool, float | None]:
     """Returns whether pairs correlate significantly (one-sided p of Pearson's r below 2.5 %), and the correlation.
 
-    Equal seed numbers of different algorithms share nothing: then Welch's test has twice the degrees of freedom.
+    ``means``: the number of means that were subtracted from the values. Equal seed numbers of different algorithms share nothing:
+    then Welch's test has twice the degrees of freedom.
     """
     import numpy as np
 
     n = len(a)
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if n < 3 or x.min() == x.max() or y.min() == y.max():
+    df = n - 1 - means
+    if df < 1 or x.min() == x.max() or y.min() == y.max():
         return False, None
     with np.errstate(over="ignore", invalid="ignore"):
         x, y = x - x.mean(), y - y.mean()
@@ -178,8 +180,8 @@ def pairing_increases_power(
     r = float((x * y).sum()) / spread
     if r >= 1 - 1e-12:
         return True, 1.0
-    t = r * math.sqrt((n - 2) / (1 - r * r)) if r > 0 else 0.0
-    return t > 0 and t_tail(t, n - 2) / 2 < _PAIRED, r
+    t = r * math.sqrt(df / (1 - r * r)) if r > 0 else 0.0
+    return t > 0 and t_tail(t, df) / 2 < _PAIRED, r
 
 
 def equal_within(test: TestResult, delta: float) -> float:

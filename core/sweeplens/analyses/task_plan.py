@@ -94,8 +94,9 @@ def _metrics(
     if asked:
         first = [m for m in asked if m in having]
     else:
-        known = [m for m in counts.filter(usual)["metric"].to_list() if known_goal(m, goals) != "unknown"]
-        first = main_metrics(known, main, goals, most=1)
+        known = [m for m in sorted(having) if known_goal(m, goals) != "unknown"]
+        most = set(counts.filter(usual)["metric"].to_list())
+        first = main_metrics([m for m in known if m in most] or known, main, goals, most=1)
     twin = test_twin(first[0], sorted(having)) if first else ""
     return tuple(dict.fromkeys([*first[:1], *([twin] if twin else []), *first[1:2]]))
 
