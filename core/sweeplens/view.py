@@ -11,7 +11,7 @@ import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.analyses.health import RunHealth, broken_warning, scale_warnings
+from sweeplens.analyses.health import RunHealth, broken_warning, scale_warnings, source_warning
 from sweeplens.analyses.rungs import rung_warning
 from sweeplens.answers import Answer
 from sweeplens.counting import count_of, share_of, verb
@@ -19,6 +19,7 @@ from sweeplens.engines.polars_points import PolarsEngine
 from sweeplens.engines.protocol import Engine, PointSource
 from sweeplens.errors import LOAD_FAILED, InputError
 from sweeplens.frames.events import event_goal, event_series, parse_event
+from sweeplens.frames.lineage import sources_of
 from sweeplens.frames.metadata_tasks import with_task
 from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
@@ -118,6 +119,7 @@ class View(Struct, frozen=True):
         own = self.series.filter(pl.col("metric").is_in(list(metrics)))
         return (
             *self.scale_warnings(runs, metrics),
+            *self.source_warnings(runs),
             *(() if equal_steps else rung_warning(self.runs, own, runs)),
             *self.broken_warning(runs, place),
         )
@@ -126,6 +128,18 @@ class View(Struct, frozen=True):
         """Warns of metrics that some of the runs behind an answer log on another scale, if that is known or quickly found out."""
         findings = self.health.known_findings() if self.health and runs else None
         return () if findings is None else scale_warnings(findings, runs, metrics)
+
+    def source_warnings(self, runs: Sequence[str]) -> tuple[str, ...]:
+        """Warns of runs behind an answer whose source did not end well, if that is known or quickly found out."""
+        findings = self.health.known_findings() if self.health and sources_of(self.runs) else None
+        return () if findings is None else source_warning(findings, runs)
+
+    def findings_elsewhere(self) -> pl.DataFrame | None:
+        """Returns the findings of runs outside of this view, if runs of this view started from them and they are known."""
+        ids = set(self.runs["run_id"].to_list())
+        outside = {s for own in sources_of(self.runs).values() for s in own} - ids
+        findings = self.health.known_findings() if self.health and outside else None
+        return None if findings is None else findings.filter(pl.col("run_id").is_in(list(ids)).not_())
 
     def with_runs(self) -> View:
         """Returns this view. Raises InputError if its condition leaves no run, for questions that need runs."""

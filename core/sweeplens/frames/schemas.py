@@ -14,11 +14,13 @@ import polars as pl
 
 __all__ = [
     "ENDED_WITH",
+    "FROM",
     "GOALS",
     "POINTS_SCHEMA",
     "RUN_COLUMNS",
     "SERIES_SCHEMA",
     "SERIES_STATS",
+    "SOURCE_RUN",
     "STATUSES",
     "WARNINGS",
     "empty_points",
@@ -69,6 +71,10 @@ WARNINGS = "warnings"
 """The metadata with the lines in which a program warned in its printed log; an empty list where its log has none."""
 GOALS = "metadata.goals."
 """Prefix of the columns that hold the producer's own goal of a metric: lower or higher."""
+FROM = "from."
+"""Prefix of the hyperparameters that a run has from the run that it started from (`frames.lineage`)."""
+SOURCE_RUN = "metadata.from."
+"""Prefix of the columns with the id of that run, by the setting that leads to it."""
 
 RUN_COLUMNS: dict[str, pl.DataType] = {
     "run_id": pl.String(),

@@ -14,6 +14,7 @@ from sweeplens.counting import count_of, verb
 from sweeplens.engines.polars_points import select_rows
 from sweeplens.engines.protocol import StoredPoints
 from sweeplens.errors import StoreError
+from sweeplens.frames.lineage import with_lineage
 from sweeplens.frames.path_settings import with_path_settings
 from sweeplens.frames.schemas import empty_series
 from sweeplens.readers.checked import plain_problem
@@ -236,14 +237,15 @@ class MemoryStore:
         self.series = splice(self.series, set(renamed), series)
 
     def _shown_runs(self) -> tuple[pl.DataFrame, Mapping[str, list[str]]]:
-        """The runs with what their names say, without those that only restate others, and the latter by source.
+        """The runs with what their names and their sources say, without those that only restate others, and the latter by source.
 
         Made again where the frame is another one.
         """
         if self._shown[0] is not self.runs:
             restated = restated_runs(self.runs)
             runs = without_runs(self.runs, restated)
-            self._shown = (self.runs, with_path_settings(runs) if self.names_as_settings else runs, restated)
+            named = with_path_settings(runs) if self.names_as_settings else runs
+            self._shown = (self.runs, with_lineage(named), restated)
         return self._shown[1:]
 
     def _show(self, found: Discovery) -> Snapshot:
