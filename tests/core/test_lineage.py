@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -52,9 +53,14 @@ def test_seeds_of_the_source_are_repetitions_and_its_settings_answer_questions(t
         'SELECT "from.aug" a, count(*) n FROM runs WHERE "from.aug" IS NOT NULL GROUP BY 1 ORDER BY 1'
     )
     assert counted.table.rows() == [("strong", 3), ("weak", 3)]
-    settings = [str(row["settings"]) for row in db.suggest("val_acc", 4).table.to_dicts()]
-    assert settings and all("pretrained_weights" not in text for text in settings)
     assert "from.aug=strong: mean" in str(db.overview())
+
+
+def test_a_suggested_run_names_the_settings_and_the_seed_of_its_source(tmp_path: Path) -> None:
+    root = write_pretrainings(tmp_path)
+    shutil.rmtree(root / "probe" / "weak-s1")
+    (row,) = opened(root).suggest("val_acc", 1).table.to_dicts()
+    assert row["settings"] == "from.aug=weak from.seed=1"
 
 
 @pytest.mark.parametrize(
@@ -139,6 +145,7 @@ def test_a_setting_beside_runs_and_the_step_of_the_checkpoint_stay_settings(tmp_
 def test_a_source_that_was_cut_off_or_failed_is_told_of_the_runs_that_started_from_it(tmp_path: Path) -> None:
     root = write_pretrainings(tmp_path)
     log = root / "pretrain" / "weak-s0" / "metrics.jsonl"
+    (root / "pretrain" / "weak-s0" / "status.json").unlink()
     log.write_text("".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[:4]), encoding="utf-8")
     (root / "pretrain" / "strong-s1" / "status.json").write_text('{"status": "failed"}', encoding="utf-8")
     db = opened(root)
@@ -146,7 +153,7 @@ def test_a_source_that_was_cut_off_or_failed_is_told_of_the_runs_that_started_fr
     assert found["run_id"].to_list() == ["probe/strong-s1", "probe/weak-s0"]
     assert found["evidence"].to_list() == [
         "its source pretrain/strong-s1 has crashed: status failed",
-        "its source pretrain/weak-s0 has ends_early: last step 3; 5 of 6 runs reached 11 or more",
+        "its source pretrain/weak-s0 has ends_early: last step 3; 11 of 12 runs reached 11 or more",
     ]
     alone = db.diagnose(runs="probe/*").table.filter(finding="source_run")
     assert alone["run_id"].sort().to_list() == ["probe/strong-s1", "probe/weak-s0"]

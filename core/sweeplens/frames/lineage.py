@@ -1,7 +1,7 @@
 """The settings of the run that another run started from, as hyperparameters of the latter: ``from.lr``, ``from.seed``.
 
-    with_lineage(runs)      the runs frame with these columns; the same frame where no run starts from another
-    sources_of              run -> the run that it started from, of each of its settings
+    with_lineage(runs, links)   the runs frame with these columns; the same frame where no run starts from another
+    sources_of                  run -> the run that it started from, of each of its settings
 
 Only settings that vary among the sources are added. Where a run has two settings that lead to different runs (a teacher and a
 first checkpoint), the prefix names the setting: ``from.teacher.lr``. The settings of the source's own source follow as
@@ -23,7 +23,6 @@ import polars as pl
 from sweeplens.frames.grouping import identifiers
 from sweeplens.frames.many_columns import distinct_counts
 from sweeplens.frames.schemas import FROM, SOURCE_RUN, hparam_columns
-from sweeplens.frames.source_runs import source_links
 
 __all__ = ["sources_of", "with_lineage"]
 
@@ -39,9 +38,8 @@ def sources_of(runs: pl.DataFrame) -> dict[str, tuple[str, ...]]:
     return {str(row[0]): tuple(dict.fromkeys(filter(None, row[1:]))) for row in rows.select("run_id", *columns).rows()}
 
 
-def with_lineage(runs: pl.DataFrame) -> pl.DataFrame:
-    """Returns the runs with the settings of their sources, before the metadata."""
-    links = source_links(runs)
+def with_lineage(runs: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
+    """Returns the runs with the settings of their sources, before the metadata. ``links``: of `source_runs.source_links`."""
     if not links.height:
         return runs
     by_setting = {str(name): table for (name,), table in links.group_by("setting", maintain_order=True)}

@@ -13,6 +13,7 @@ from functools import cache
 import polars as pl
 
 __all__ = [
+    "CONTINUES",
     "ENDED_WITH",
     "FROM",
     "GOALS",
@@ -75,6 +76,8 @@ FROM = "from."
 """Prefix of the hyperparameters that a run has from the run that it started from (`frames.lineage`)."""
 SOURCE_RUN = "metadata.from."
 """Prefix of the columns with the id of that run, by the setting that leads to it."""
+CONTINUES = "metadata.continues"
+"""The column with the ids of the runs in other folders whose training a run continues, as a list in JSON."""
 
 RUN_COLUMNS: dict[str, pl.DataType] = {
     "run_id": pl.String(),
