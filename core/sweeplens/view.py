@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from sweeplens.frames.lineage import sources_of
 from sweeplens.frames.metadata_tasks import with_task
 from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
+from sweeplens.frames.schemas import CONTINUES
 from sweeplens.frames.selection import select_axis
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
@@ -39,6 +41,7 @@ __all__ = [
     "as_names",
     "as_paths",
     "axis_of",
+    "continued",
     "contradicted",
     "copied_runs",
     "duplicate_warnings",
@@ -213,6 +216,20 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
         f"{share_of(many, logged, 'logged value')} {verb(logged, 'does', 'do')} not count ({where}): a later value has the "
         f"same step, "
         "and no resume explains it",
+    )
+
+
+def continued(runs: pl.DataFrame) -> tuple[str, ...]:
+    """Notes trainings that were resumed in another folder: each is one run."""
+    told = runs.select("run_id", CONTINUES).drop_nulls() if CONTINUES in runs.columns else runs.head(0)
+    if not told.height:
+        return ()
+    run_id, earlier = told.sort("run_id").row(0)
+    n, before = told.height, ", ".join(map(str, json.loads(earlier)))
+    return (
+        f"{count_of(n, 'run')} {verb(n, 'was', 'were')} resumed in another folder and {verb(n, 'counts', 'count')} once, with the "
+        f"curves joined: {before} {verb(1 + before.count(', '), 'is', 'are')} continued by {run_id}"
+        f"{f', and {n - 1} more' if n > 1 else ''} (column {CONTINUES})",
     )
 
 

@@ -60,7 +60,7 @@ def test_a_suggested_run_names_the_settings_and_the_seed_of_its_source(tmp_path:
     root = write_pretrainings(tmp_path)
     shutil.rmtree(root / "probe" / "weak-s1")
     (row,) = opened(root).suggest("val_acc", 1).table.to_dicts()
-    assert row["settings"] == "from.aug=weak from.seed=1"
+    assert row["settings"] == ["from.aug=weak from.seed=1"]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@
 
 The later run has the same settings, seed included, apart from names, folders and what says that it resumes. It begins at a step
 above 0, within what the earlier one reached or right behind it, later in each metric that both log, and goes further.
-Settings with another value make it a run of its own that starts from the other. The earlier run did not finish,
-unless a setting of the later one leads to it. Where two runs could be the one that is continued, or two could continue it, neither is.
+Settings with another value make it a run of its own that starts from the other. The earlier run did not finish, unless a
+setting of the later one leads to it. Where two runs could be continued by it, or two could continue the same run, none is.
 
     without_earlier(runs, continued)        the runs frame without the earlier parts
     with_targets(links, continued)          links to and from whole trainings

@@ -7,7 +7,7 @@ A step that both logged counts with its last write, as where a run resumes in it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import polars as pl
 from msgspec.structs import replace
@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from sweeplens.engines.polars_points import select_rows
 from sweeplens.engines.protocol import StoredPoints
 from sweeplens.frames.points import in_batches, reduce_series
-from sweeplens.frames.schemas import POINTS_SCHEMA
 from sweeplens.readers.protocol import Problem
 from sweeplens.store.merge import splice
 from sweeplens.store.snapshot import Snapshot
@@ -92,28 +91,32 @@ def _joined_rows(parts: pl.DataFrame, points: pl.LazyFrame, continued: Mapping[s
 
 
 def _joined_points(points: pl.LazyFrame, series: pl.DataFrame, continued: Mapping[str, str]) -> pl.LazyFrame:
-    """Returns all points; those of each part follow those of the parts before, in the order of their first steps."""
+    """Returns all points; those of each part follow those of the parts before, as a later block follows an earlier one."""
     parts = [*continued, *continued.values()]
-    places = dict(_places(series, continued))
-    moved = points.filter(pl.col("run_id").is_in(parts)).with_columns(
-        run_id=pl.col("run_id").replace(dict(continued)),
-        seq=pl.col("seq") + pl.col("run_id").replace_strict(places, default=0, return_dtype=pl.UInt32),
-    )
     others = points.filter(pl.col("run_id").is_in(parts).not_())
-    return pl.concat([others, moved.sort("metric", "run_id", "seq").select(*POINTS_SCHEMA)])
+    return pl.concat([others, *(_moved(points, places, continued) for places in _places(series, continued))])
 
 
-def _places(series: pl.DataFrame, continued: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """Yields each part with the number of points that come before its own in any series of the training."""
+def _moved(points: pl.LazyFrame, places: Mapping[str, int], continued: Mapping[str, str]) -> pl.LazyFrame:
+    """Returns the points of some parts under the ids of the last parts. ``places``: part -> points before its own."""
+    before = pl.col("run_id").replace_strict(dict(places), default=0, return_dtype=pl.UInt32)
+    return points.filter(pl.col("run_id").is_in(list(places))).with_columns(
+        run_id=pl.col("run_id").replace(dict(continued)), seq=pl.col("seq") + before
+    )
+
+
+def _places(series: pl.DataFrame, continued: Mapping[str, str]) -> list[dict[str, int]]:
+    """Returns the first parts of all trainings, then the second ones, and so on: each with the number of points that come before
+    its own in any series of the training. Parts are in the order of their first steps, the last part is the last.
+    """
     sizes = _of_parts(series, continued).group_by("run_id").agg(
         first=pl.col("first_step").min(), most=pl.col("n_logged").max()
     )  # fmt: skip
     training = pl.col("run_id").replace(dict(continued))
-    ordered = sizes.with_columns(training=training, is_last=pl.col("run_id") == training).sort(
-        "training", "is_last", "first"
+    named = sizes.with_columns(training=training, is_last=pl.col("run_id") == training)
+    ordered = named.sort("training", "is_last", "first", "run_id").with_columns(
+        rank=pl.int_range(pl.len()).over("training"),
+        before=pl.col("most").cum_sum().over("training") - pl.col("most"),
     )
-    for _, own in ordered.group_by("training", maintain_order=True):
-        before = 0
-        for run, most in own.select("run_id", "most").iter_rows():
-            yield run, before
-            before += most
+    ranks = ordered.partition_by("rank", maintain_order=True)
+    return [dict(own.select("run_id", "before").iter_rows()) for own in sorted(ranks, key=lambda r: int(r["rank"][0]))]

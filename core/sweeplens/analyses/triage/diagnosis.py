@@ -58,7 +58,8 @@ def diagnose(
     """Returns one row a finding, worst first. Table ``summary`` has a row for each kind of finding, table ``looked_at`` one for
     each group of detectors with its metrics. Of more than thirty findings, three of each kind and cause come first.
 
-    ``metrics``: only findings in these, and findings of whole runs. ``elsewhere``: findings of runs that these started from. Without ``points`` the detectors that need curves are left out.
+    ``metrics``: only findings in these, and findings of whole runs. ``elsewhere``: those of runs that these started from.
+    Without ``points`` the detectors that need curves are left out.
     """
     asked = series.filter(pl.col("metric").is_in(list(metrics))) if metrics else series
     context, read = _context(runs, asked, points, options)
