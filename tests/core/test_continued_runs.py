@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -123,7 +124,7 @@ def test_three_parts_are_one_training(tmp_path: Path) -> None:
     ],
 )
 def test_another_seed_or_setting_a_gap_and_a_repetition_are_runs_of_their_own(
-    tmp_path: Path, first: int, last: int, settings: Mapping[str, object]
+    tmp_path: Path, first: int, last: int, settings: dict[str, Any]
 ) -> None:
     _write(tmp_path / "a", 50, 8550, status="killed")
     _write(tmp_path / "b", first, last, begin=1.7e9 + _DAY, **settings)

@@ -1,6 +1,7 @@
 """Finds the run that another run started from, by the value of a setting: the path of its folder or of a checkpoint in it.
 
     source_links(runs)      setting, run_id, source_run, checkpoint: a row for each setting of a run that leads to another run
+    RememberedLinks().of(runs)      the same, remembered until settings change
 
 A value is a path, and its last parts are compared with the folders of runs: ``./pretrain/a/checkpoint.pth`` leads to the run
 whose folder ends in ``pretrain/a``. Up to three parts may stand behind the folder (``checkpoints/epoch_3/model.pt``). A value that
@@ -22,13 +23,14 @@ from msgspec import Struct
 
 from sweeplens.frames.schemas import hparam_columns
 
-__all__ = ["LINKS", "called_checkpoint", "source_links"]
+__all__ = ["LINKS", "RememberedLinks", "source_links"]
 
 LINKS = {"setting": pl.String(), "run_id": pl.String(), "source_run": pl.String(), "checkpoint": pl.String()}
 _BEHIND = 3  # parts of a path behind the folder of the run
 _ABOVE = 3  # folders above that of the log which may be the folder of the run
 _MOST_RECORDS = 4  # runs in one folder that may be records of one training
 _MOST_PARTS = 12
+_MANY_PATHS = 1_000
 _LONGEST = 1_000  # characters
 _STARTS = re.compile(
     r"(^|[._/-])(init|initial|resume[dr]?|restore[dr]?|restart|continue[dr]?|load(ed)?|pre_?train(ed)?|fine_?tuned?|warm_?start|"
@@ -69,7 +71,7 @@ class _Lead(Struct, frozen=True):
 
 def source_links(runs: pl.DataFrame) -> pl.DataFrame:
     """Returns the links between runs, in the order of the frame. A run that is alone, or leads to itself, has none."""
-    values = {name: paths for name in _path_columns(runs) if (paths := _paths(runs[name], name))}
+    values = {name: paths for name in _path_columns(runs) if (paths := _paths(runs, name))}
     folders = _folders(runs, values) if values and runs.height > 1 else []
     if not folders:
         return pl.DataFrame(schema=LINKS)
@@ -78,7 +80,23 @@ def source_links(runs: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=LINKS), *(f for f in found if f.height)])
 
 
-def called_checkpoint(hparam: str) -> bool:
+class RememberedLinks:
+    """Finds links again only where a hyperparameter or a folder of a run changed, not where a run logged more points."""
+
+    def __init__(self) -> None:
+        self._looked_at = pl.DataFrame()
+        self._links = pl.DataFrame(schema=LINKS)
+
+    def of(self, runs: pl.DataFrame) -> pl.DataFrame:
+        """Returns what `source_links` returns."""
+        names = [n for n in hparam_columns(runs) if not runs.schema[n].is_temporal()]
+        looked_at = runs.select("run_id", "source", *names)
+        if looked_at.schema != self._looked_at.schema or not looked_at.equals(self._looked_at):
+            self._looked_at, self._links = looked_at, source_links(runs)
+        return self._links
+
+
+def _called_checkpoint(hparam: str) -> bool:
     """Whether a setting is called like one that names a checkpoint or a run to start from."""
     return _STARTS.search(hparam.lower()) is not None
 
@@ -86,17 +104,24 @@ def called_checkpoint(hparam: str) -> bool:
 def _path_columns(runs: pl.DataFrame) -> Iterator[str]:
     """Yields hyperparameters that hold text and do not name where a run itself writes."""
     for name in hparam_columns(runs):
-        if runs.schema[name] in (pl.Categorical, pl.String) and (
-            called_checkpoint(name) or not _WRITES.search(name.lower())
-        ):
+        kind = runs.schema[name]
+        is_text = isinstance(kind, pl.Categorical | pl.String)
+        if is_text and (_called_checkpoint(name) or not _WRITES.search(name.lower())):
             yield name
 
 
-def _paths(column: pl.Series, name: str) -> dict[str, tuple[str, ...]]:
-    """Returns the different values that may be paths, with their parts; a bare name counts where the setting names a checkpoint."""
-    texts = column.unique().drop_nulls().cast(pl.String)
+def _paths(runs: pl.DataFrame, name: str) -> dict[str, tuple[str, ...]]:
+    """Returns the different values that may be paths, with their parts; a bare name counts where the setting names a checkpoint.
+
+    Where there are many, those below the run's own folder are left out at once.
+    """
+    texts = runs[name].unique().drop_nulls().cast(pl.String)
+    if len(texts) > _MANY_PATHS:
+        own = pl.col("run_id")
+        within = pl.col("value").str.contains(own + "/", literal=True) | pl.col("value").str.ends_with(own)
+        texts = runs.select(own, value=pl.col(name).cast(pl.String)).filter(within.not_())["value"].unique()
     texts = texts.filter(texts.str.len_chars() <= _LONGEST)
-    if not called_checkpoint(name):
+    if not _called_checkpoint(name):
         texts = texts.filter(texts.str.contains(r"[/\\]"))
     parts = {text: _parts(text) for text in texts.to_list() if not _ELSEWHERE.search(text.lower())}
     return {text: own for text, own in parts.items() if own}
@@ -158,18 +183,15 @@ def _links_of(
     leads = {text: lead for text, parts in paths.items() if (lead := _lead(parts, name, index))}
     if not leads:
         return pl.DataFrame(schema=LINKS)
-    ids = runs["run_id"]
-    table = pl.DataFrame(
-        {
-            "value": list(leads),
-            "source_run": [ids[_main_record(runs, lead.rows)] for lead in leads.values()],
-            "records": [[ids[row] for row in lead.rows] for lead in leads.values()],
-            "checkpoint": [lead.rest for lead in leads.values()],
-        }
-    )
+    ids = runs["run_id"].to_list()
+    main = [lead.rows[0] if len(lead.rows) == 1 else _main_record(runs, lead.rows) for lead in leads.values()]
+    rests = [lead.rest for lead in leads.values()]
+    table = pl.DataFrame({"value": list(leads), "source_run": [ids[row] for row in main], "checkpoint": rests})
+    records = [(value, ids[row]) for value, lead in leads.items() for row in lead.rows]
+    itself = pl.DataFrame(records, schema={"value": pl.String, "run_id": pl.String}, orient="row")
     own = runs.select("run_id", setting=pl.lit(name), value=pl.col(name).cast(pl.String))
     linked = own.join(table, on="value", maintain_order="left")
-    return linked.filter(pl.col("run_id").is_in(pl.col("records")).not_()).select(list(LINKS))
+    return linked.join(itself, on=["value", "run_id"], how="anti", maintain_order="left").select(list(LINKS))
 
 
 def _main_record(runs: pl.DataFrame, rows: Sequence[int]) -> int:
@@ -185,9 +207,7 @@ def _lead(parts: tuple[str, ...], name: str, index: dict[tuple[str, ...], _RunFo
         folder = _folder_at(head, index)
         if folder is None:
             continue
-        agreed = next((i for i, (a, b) in enumerate(zip(head[::-1], folder.parts[::-1], strict=False)) if a != b), None)
-        agreed = min(len(head), len(folder.parts)) if agreed is None else agreed
-        if _is_evident(head, rest, name, max(agreed, 1)):
+        if _is_evident(head, rest, name, 2 if head[-2:] == folder.parts[-2:] and len(head) > 1 else 1):
             return _Lead(folder.rows, "/".join(rest))
     return None
 
@@ -209,5 +229,5 @@ def _is_evident(head: Sequence[str], rest: Sequence[str], name: str, agreed: int
         return False
     if agreed == 1 and _GENERAL.search(head[-1].lower()):
         return False
-    told = called_checkpoint(name) or any(_CHECKPOINT.search(part.lower()) for part in rest)
+    told = _called_checkpoint(name) or any(_CHECKPOINT.search(part.lower()) for part in rest)
     return told or (agreed > 1 and not rest)

@@ -17,7 +17,7 @@ from sweeplens.errors import StoreError
 from sweeplens.frames.lineage import with_lineage
 from sweeplens.frames.path_settings import with_path_settings
 from sweeplens.frames.schemas import empty_series
-from sweeplens.frames.source_runs import source_links
+from sweeplens.frames.source_runs import RememberedLinks
 from sweeplens.readers.checked import plain_problem
 from sweeplens.readers.protocol import Problem
 from sweeplens.sources.discover import Discovery, RememberedWalk
@@ -78,6 +78,7 @@ class MemoryStore:
         self.runs = runs_frame(())
         self._shown = _ShownRuns(self.runs, self.runs)
         self._joined = JoinedParts()
+        self._links = RememberedLinks()
         self.found: Discovery | None = None
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
@@ -257,7 +258,7 @@ class MemoryStore:
         if self._shown.made_from is not self.runs:
             restated = restated_runs(self.runs)
             runs = without_runs(self.runs, restated)
-            links = source_links(runs)
+            links = self._links.of(runs)
             continued = continued_runs(runs, self.series, links)
             runs = without_earlier(runs, continued)
             named = with_path_settings(runs) if self.names_as_settings else runs
