@@ -73,6 +73,7 @@ def test_a_suggested_run_names_the_settings_and_the_seed_of_its_source(tmp_path:
         ("base_config", "pretrain/weak-s0/config.yaml"),
         ("cache", "pretrain/weak-s0/tokens"),
         ("model", "weak-s0"),
+        ("encoder", "weak-s0"),
         ("init_from", "s0/checkpoint.pth"),
     ],
 )
@@ -98,6 +99,15 @@ def test_a_run_that_resumes_in_its_own_folder_has_no_source(tmp_path: Path) -> N
         settings = {"resume": f"runs/{name}/last.ckpt", "ckpt_dir": str(tmp_path / "runs" / name / "checkpoints")}
         write_run(tmp_path / "runs" / name, {"lr": ord(name), **settings}, {"loss": _LOSS})
     assert not [c for c in opened(tmp_path).runs_df.columns if "from." in c]
+
+
+def test_a_bare_name_leads_to_a_run_unless_that_run_has_the_same_value(tmp_path: Path) -> None:
+    for name, teacher in (("small", None), ("large", None), ("resnet", "resnet")):
+        write_run(tmp_path / name, {"width": len(name), "teacher": teacher}, {"loss": _LOSS})
+    for i, teacher in enumerate(("small", "large", "resnet")):
+        write_run(tmp_path / f"distilled{i}", {"teacher": teacher, "k": i}, {"loss": _LOSS})
+    runs = opened(tmp_path).view("distilled*").runs.sort("run_id")
+    assert runs["metadata.from.teacher"].to_list() == ["small", "large", None]
 
 
 def test_chains_are_followed_and_a_circle_ends(tmp_path: Path) -> None:

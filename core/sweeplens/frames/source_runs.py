@@ -37,6 +37,10 @@ _STARTS = re.compile(
     r"teacher|student|source|parent|base|checkpoints?|ckpts?|weights|snapshot|from|backbone|encoder|distill(ed)?|model_(path|dir|file)|"
     r"model_name_or_path)([._/-]|$)"
 )
+_NAMES_A_RUN = re.compile(
+    r"(^|[._/-])(init_from|resume[dr]?|restore[dr]?|load(ed)?|pre_?train(ed)?|fine_?tuned?|warm_?start|teacher|checkpoints?|ckpts?|from)"
+    r"([._/-]|$)"
+)
 _WRITES = re.compile(
     r"(^|[._/-])(out|output|save|saved|log|logs|logging|logger|tb|tensorboard|result|results|work|run|exp|experiment|sweep|job|"
     r"cache|tmp|temp|write|export|hydra|train_log)[_-]?(dir|directory|path|folder|file|root|name|id)?$"
@@ -121,7 +125,7 @@ def _paths(runs: pl.DataFrame, name: str) -> dict[str, tuple[str, ...]]:
         within = pl.col("value").str.contains(own + "/", literal=True) | pl.col("value").str.ends_with(own)
         texts = runs.select(own, value=pl.col(name).cast(pl.String)).filter(within.not_())["value"].unique()
     texts = texts.filter(texts.str.len_chars() <= _LONGEST)
-    if not _called_checkpoint(name):
+    if not _NAMES_A_RUN.search(name.lower()):
         texts = texts.filter(texts.str.contains(r"[/\\]"))
     parts = {text: _parts(text) for text in texts.to_list() if not _ELSEWHERE.search(text.lower())}
     return {text: own for text, own in parts.items() if own}
@@ -191,6 +195,8 @@ def _links_of(
     itself = pl.DataFrame(records, schema={"value": pl.String, "run_id": pl.String}, orient="row")
     own = runs.select("run_id", setting=pl.lit(name), value=pl.col(name).cast(pl.String))
     linked = own.join(table, on="value", maintain_order="left")
+    loops = own.join(itself, on=["value", "run_id"], how="semi")["value"].unique()  # a bare name there names no run
+    linked = linked.filter(pl.col("value").is_in(loops.implode()).not_() | pl.col("value").str.contains(r"[/\\]"))
     return linked.join(itself, on=["value", "run_id"], how="anti", maintain_order="left").select(list(LINKS))
 
 
