@@ -54,6 +54,7 @@ from sweeplens.view import (
     View,
     as_names,
     as_paths,
+    continued,
     contradicted,
     left_out_warning,
     load_failed,
@@ -369,6 +370,7 @@ class ExperimentData:
         named = (
             *contradicted(view.problems, metrics),
             *read_from_names(view.runs),
+            *continued(view.runs),
             *left_out_warning(view.runs),
         )
         warnings = (

@@ -224,7 +224,8 @@ class ExperimentDB(ComparisonQuestions, LookupQuestions):
         if view.health is not None and view.is_whole and not names:
             answer = view.health.diagnosis()
         else:
-            answer = diagnose(view.runs, view.series, view.points, self._triage(view), metrics=names)
+            options, others = self._triage(view), view.findings_elsewhere()
+            answer = diagnose(view.runs, view.series, view.points, options, metrics=names, elsewhere=others)
         python = f"db.diagnose({python_call(runs=runs, where=where, metrics=metrics)})"
         made = self._with_basis(answer, view, python, doubles=duplicate_warnings(view))
         return self._with_plot(made, view, "timeline", runs=runs, where=where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sweeplens.analyses.health import RunHealth, broken_warning, scale_warnings
+from sweeplens.analyses.health import RunHealth, broken_warning, scale_warnings, source_warning
 from sweeplens.analyses.rungs import rung_warning
 from sweeplens.answers import Answer
 from sweeplens.counting import count_of, share_of, verb
@@ -19,9 +20,11 @@ from sweeplens.engines.polars_points import PolarsEngine
 from sweeplens.engines.protocol import Engine, PointSource
 from sweeplens.errors import LOAD_FAILED, InputError
 from sweeplens.frames.events import event_goal, event_series, parse_event
+from sweeplens.frames.lineage import sources_of
 from sweeplens.frames.metadata_tasks import with_task
 from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.run_columns import NOTHING_MORE, RunColumns
+from sweeplens.frames.schemas import CONTINUES
 from sweeplens.frames.selection import select_axis
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.boundary import error_reason
@@ -38,6 +41,7 @@ __all__ = [
     "as_names",
     "as_paths",
     "axis_of",
+    "continued",
     "contradicted",
     "copied_runs",
     "duplicate_warnings",
@@ -117,6 +121,7 @@ class View(Struct, frozen=True):
         own = self.series.filter(pl.col("metric").is_in(list(metrics)))
         return (
             *self.scale_warnings(runs, metrics),
+            *self.source_warnings(runs),
             *(() if equal_steps else rung_warning(self.runs, own, runs)),
             *self.broken_warning(runs, place),
         )
@@ -125,6 +130,18 @@ class View(Struct, frozen=True):
         """Warns of metrics that some of the runs behind an answer log on another scale, if that is known or quickly found out."""
         findings = self.health.known_findings() if self.health and runs else None
         return () if findings is None else scale_warnings(findings, runs, metrics)
+
+    def source_warnings(self, runs: Sequence[str]) -> tuple[str, ...]:
+        """Warns of runs behind an answer whose source did not end well, if that is known or quickly found out."""
+        findings = self.health.known_findings() if self.health and sources_of(self.runs) else None
+        return () if findings is None else source_warning(findings, runs)
+
+    def findings_elsewhere(self) -> pl.DataFrame | None:
+        """Returns the findings of runs outside of this view, if runs of this view started from them and they are known."""
+        ids = set(self.runs["run_id"].to_list())
+        outside = {s for own in sources_of(self.runs).values() for s in own} - ids
+        findings = self.health.known_findings() if self.health and outside else None
+        return None if findings is None else findings.filter(pl.col("run_id").is_in(list(ids)).not_())
 
     def with_runs(self) -> View:
         """Returns this view. Raises InputError if its condition leaves no run, for questions that need runs."""
@@ -198,6 +215,20 @@ def overwritten(view: View, metrics: Sequence[str] = (), runs: Sequence[str] = (
         f"{share_of(many, logged, 'logged value')} {verb(logged, 'does', 'do')} not count ({where}): a later value has the "
         f"same step, "
         "and no resume explains it",
+    )
+
+
+def continued(runs: pl.DataFrame) -> tuple[str, ...]:
+    """Notes trainings that were resumed in another folder: each is one run."""
+    told = runs.select("run_id", CONTINUES).drop_nulls() if CONTINUES in runs.columns else runs.head(0)
+    if not told.height:
+        return ()
+    run_id, earlier = told.sort("run_id").row(0)
+    n, before = told.height, ", ".join(map(str, json.loads(earlier)))
+    return (
+        f"{count_of(n, 'run')} {verb(n, 'was', 'were')} resumed in another folder and {verb(n, 'counts', 'count')} once, with the "
+        f"curves joined: {before} {verb(1 + before.count(', '), 'is', 'are')} continued by {run_id}"
+        f"{f', and {n - 1} more' if n > 1 else ''} (column {CONTINUES})",
     )
 
 

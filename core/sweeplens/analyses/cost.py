@@ -23,7 +23,7 @@ from sweeplens.counting import count_of, share_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.events import WALL_TIME, Event, event_column
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import free_names, group_hparams, is_called, keyed, task_hparams
+from sweeplens.frames.grouping import free_names, group_hparams, is_task, keyed, task_hparams
 from sweeplens.frames.reduction import parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["cost"]
@@ -68,7 +68,7 @@ def cost(
     named = task_hparams(runs, tasks)
     keys = [*named, *(k for k in group_hparams(runs, hparams, replicates) if k not in named)]
     runs, keys = free_names(runs, keys, (*_TAKEN, *series["metric"].unique().to_list()))
-    of_task = tuple(k for k in keys if is_called(k, tasks))
+    of_task = tuple(k for k in keys if is_task(k, tasks))
     ask = _Asked(metric, goal_of(metric, goal, goals), tuple(keys), of_task, threshold, reduce)
     costs = run_costs(runs, series, points)
     reduced = reduce_runs(asked, points, parse_reduce(reduce), goals=goals, goal=ask.goal)

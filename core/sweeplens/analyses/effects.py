@@ -25,7 +25,7 @@ from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError
 from sweeplens.frames.goals import goal_of
 from sweeplens.frames.grouping import (
-    is_called,
+    is_task,
     keyed,
     others_of,
     same_split,
@@ -92,7 +92,7 @@ def effects(
     rows = reduced.values.sort("run_id")
     ids = rows["run_id"].to_list()
     used = runs.filter(pl.col("run_id").is_in(ids)).sort("run_id")
-    of_task = [n for n in varying_hparams(used) if is_called(n, tasks)]
+    of_task = [n for n in varying_hparams(used) if is_task(n, tasks)]
     design = _design(used.drop(of_task), replicates)
     values, ranked = _values(_within_tasks(used, rows, of_task))
     goodness = values if direction == "higher" else [-v for v in values]

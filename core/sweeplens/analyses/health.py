@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from sweeplens.analyses.coverage import listed
 from sweeplens.analyses.triage.printed import PRINTED
+from sweeplens.analyses.triage.source_findings import SOURCE
 from sweeplens.answers import Answer
 from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
@@ -21,7 +22,7 @@ from sweeplens.store import Snapshot
 if TYPE_CHECKING:
     from sweeplens.analyses.triage.candidates import DiagnosisOptions
 
-__all__ = ["HEALTH", "RunHealth", "broken_warning", "health_of", "scale_warnings"]
+__all__ = ["HEALTH", "RunHealth", "broken_warning", "health_of", "scale_warnings", "source_warning"]
 
 HEALTH = "health"
 _WORDS = {0: "ok", 1: "suspect", 2: "broken"}
@@ -136,3 +137,15 @@ def scale_warnings(findings: pl.DataFrame, runs: Sequence[str], metrics: Sequenc
                 f"{n} of the {count_of(len(set(runs)), 'run')} used cannot be compared with the others: {rows['evidence'][0]}"
             )
     return tuple(told)
+
+
+def source_warning(findings: pl.DataFrame, runs: Sequence[str]) -> tuple[str, ...]:
+    """Warns of runs behind an answer that started from a run which did not end well."""
+    own = findings.filter(pl.col("finding") == SOURCE, pl.col("run_id").is_in(list(runs)))
+    if not own.height:
+        return ()
+    n = own["run_id"].n_unique()
+    return (
+        f"{n} of the {count_of(len(set(runs)), 'run')} used started from a run that did not end well "
+        f"({own['run_id'][0]}: {own['evidence'][0]}{f'; and {n - 1} more' if n > 1 else ''}: diagnose_runs)",
+    )

@@ -18,7 +18,8 @@ from sweeplens.analyses.statistics import ALPHA, holm
 from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.grouping import keyed, runs_without_hparams
-from sweeplens.frames.schemas import hparam_columns
+from sweeplens.frames.lineage import sources_of
+from sweeplens.frames.schemas import FROM, hparam_columns
 
 __all__ = ["compare_levels", "levels_of_hparam"]
 
@@ -74,7 +75,12 @@ def levels_of_hparam(runs: pl.DataFrame, hparam: str) -> tuple[dict[str, tuple[s
     if hparam not in known:
         raise UnknownNameError.of("hyperparameter", hparam, known, hint="find_varying_hparams shows those that vary.")
     configured = runs.filter(pl.col("run_id").is_in(runs_without_hparams(runs)).not_())
-    of_level = keyed(configured, [hparam]).group_by(hparam).agg(pl.col("run_id")).sort(hparam, nulls_last=True)
+    of_level = (
+        _with_source(runs, keyed(configured, [hparam]), hparam)
+        .group_by(hparam)
+        .agg(pl.col("run_id"))
+        .sort(hparam, nulls_last=True)
+    )
     levels = {_text(v): tuple(ids) for v, ids in of_level.iter_rows()}
     if not 1 < len(levels) <= _MOST_LEVELS:
         raise InputError(
@@ -82,6 +88,13 @@ def levels_of_hparam(runs: pl.DataFrame, hparam: str) -> tuple[dict[str, tuple[s
             " pass a and b as conditions, or ask hparam_effects."
         )
     return levels, _baseline(configured, hparam, levels)
+
+
+def _with_source(runs: pl.DataFrame, values: pl.DataFrame, hparam: str) -> pl.DataFrame:
+    """Returns the values; of a setting of the source, without runs that started from none: they are no level of it."""
+    if not hparam.startswith(FROM):
+        return values
+    return values.filter(pl.col(hparam).is_not_null() | pl.col("run_id").is_in(list(sources_of(runs))))
 
 
 def _baseline(runs: pl.DataFrame, hparam: str, levels: Mapping[str, Sequence[str]]) -> str:

@@ -15,7 +15,7 @@ from sweeplens.analyses.rungs import rungs_of
 from sweeplens.analyses.triage.config_plans import STEP_PLANS
 from sweeplens.analyses.triage.metric_kinds import is_length
 from sweeplens.frames.grouping import group_hparams, keyed, varying_hparams
-from sweeplens.frames.schemas import hparam_columns
+from sweeplens.frames.schemas import FROM, hparam_columns
 
 __all__ = ["lost_runs"]
 
@@ -80,7 +80,7 @@ def _due(runs: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
 
 
 def _plans_steps(hparam: str) -> bool:
-    return hparam.lower().split(".")[-1] in STEP_PLANS
+    return not hparam.startswith(FROM) and hparam.lower().split(".")[-1] in STEP_PLANS
 
 
 def _copies(runs: pl.DataFrame, doubles: Sequence[DuplicateRuns], replicates: Sequence[str]) -> pl.DataFrame:

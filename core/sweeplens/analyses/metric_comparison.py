@@ -14,7 +14,7 @@ from sweeplens.analyses.pooled_difference import PooledDifference, pooled_differ
 from sweeplens.analyses.sides import Sides, pair_runs
 from sweeplens.analyses.statistics import HUGE, variance
 from sweeplens.analyses.verdicts import Contrast, Delta, blocked_contrast, contrast
-from sweeplens.frames.grouping import is_called, keyed
+from sweeplens.frames.grouping import is_task, keyed
 
 __all__ = ["ComparisonSetup", "MetricComparison", "WholeComparison", "compare_metric", "setup_of"]
 
@@ -66,7 +66,7 @@ def setup_of(
 
 
 def _tasks_of(runs: pl.DataFrame, sides: Sides, matching: Matching | None, tasks: Sequence[str]) -> pl.DataFrame | None:
-    of_task = [n for n in matching.by if is_called(n, tasks)] if matching else []
+    of_task = [n for n in matching.by if is_task(n, tasks)] if matching else []
     if not of_task:
         return None
     both = keyed(runs.filter(pl.col("run_id").is_in(sides.ids)), of_task)

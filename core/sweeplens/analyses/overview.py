@@ -24,7 +24,7 @@ from sweeplens.answers import Answer, Basis
 from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal, main_metrics, run_counts
-from sweeplens.frames.grouping import identifiers, is_called
+from sweeplens.frames.grouping import identifiers, is_task
 from sweeplens.frames.reduction import DEFAULT_REDUCE, SHORT
 from sweeplens.frames.run_names import display_names, shown_run
 
@@ -100,7 +100,7 @@ def overview(
     ]
     if found_wrong:
         kept = [a.table for a in answers if a.table.height]
-        hparams = {k: v for k, v in _settings(vary.table, runs).items() if not is_called(k, tasks)}
+        hparams = {k: v for k, v in _settings(vary.table, runs).items() if not is_task(k, tasks)}
         rows += _next_rows(runs, best, kept, hparams, found_wrong.table, _name_of(studied))
     table = pl.DataFrame([r for r in rows if r[1]], schema={"topic": pl.String, "text": pl.String}, orient="row")
     basis = Basis(runs_used=runs.height, points=int(series["n_logged"].sum()))

@@ -34,7 +34,7 @@ from sweeplens.answers import Answer, Basis, LeftOut
 from sweeplens.engines.protocol import PointSource
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.goals import goal_of
-from sweeplens.frames.grouping import free_names, is_called, keyed, task_hparams
+from sweeplens.frames.grouping import free_names, is_task, keyed, task_hparams
 from sweeplens.frames.reduction import DEFAULT_REDUCE, parse_reduce, reduce_runs, runs_lacking
 
 __all__ = ["BROKEN", "RANK_COLUMNS", "rank"]
@@ -92,7 +92,7 @@ def rank(
         how,
         direction,
         by,
-        tuple(k for k in keys if not is_called(k, tasks)),
+        tuple(k for k in keys if not is_task(k, tasks)),
         goals,
         tuple(replicates),
         reviewed,

@@ -18,7 +18,7 @@ from sweeplens.analyses.sides import Sides
 from sweeplens.analyses.task_plan import plans_of
 from sweeplens.analyses.triage.pairs import words
 from sweeplens.engines.protocol import PointSource
-from sweeplens.frames.grouping import is_called, settings_among, two_valued
+from sweeplens.frames.grouping import is_task, settings_among, two_valued
 from sweeplens.frames.reduction import DEFAULT_REDUCE, Reduction, parse_reduce, reduce_runs
 
 __all__ = ["studied_hparam", "studied_rows"]
@@ -43,7 +43,7 @@ def studied_hparam(runs: pl.DataFrame, tasks: Sequence[str], replicates: Sequenc
 
 
 def _could_be(runs: pl.DataFrame, name: str, tasks: Sequence[str]) -> bool:
-    if is_called(name, tasks) or runs[name].dtype.is_numeric():
+    if is_task(name, tasks) or runs[name].dtype.is_numeric():
         return False
     counts = runs[name].drop_nulls().value_counts()["count"]
     return (

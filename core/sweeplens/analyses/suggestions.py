@@ -147,11 +147,17 @@ def _sweep(
         SettingResults(tuple(r[k] for k in keys), r["n."], r["mean."], r["var."]) for r in groups.iter_rows(named=True)
     ) if table.height else ()  # fmt: skip
     spread = pooled_spread([s.n for s in settings], [s.variance for s in settings])
-    seed = next((n for n in two_valued(runs) if is_replicate(runs, n, replicates) and runs[n].dtype.is_integer()), "")
+    seed = _seed(known, replicates) or _seed(runs, replicates)
     top = int(str(runs[seed].max())) if seed else 0
     return SweepSettings(
         metric, sign, tuple(keys), settings, spread.sd if spread else None, spread.df if spread else 0, seed, top + 1
     )
+
+
+def _seed(runs: pl.DataFrame, replicates: Sequence[str]) -> str:
+    """Returns the first whole number that marks repetitions and varies; empty if there is none."""
+    numbers = (n for n in two_valued(runs) if runs[n].dtype.is_integer())
+    return next((n for n in numbers if is_replicate(runs, n, replicates)), "")
 
 
 def _chosen(

@@ -223,7 +223,7 @@ class _Parser:
         if token.kind == "end" or (token.kind == "sign") or token.word in _RESERVED:
             before = f" after {self._tokens[self._next - 1].shown}" if self._next else ""
             raise self._unexpected(f"a column or a value{before}")
-        if token.word in ("select", "from"):
+        if token.word in ("select", "from") and self._tokens[self._next + 1].word != ".":  # from.lr is a column
             raise self._unexpected("a column or a value")
         self._consume()
         if token.kind in ("text", "number") or token.word in _CONSTANTS:

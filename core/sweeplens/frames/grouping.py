@@ -14,7 +14,7 @@ from sweeplens.errors import UnknownNameError
 from sweeplens.frames.many_columns import distinct_counts, known_counts, rank_codes
 from sweeplens.frames.path_settings import PATH
 from sweeplens.frames.patterns import is_glob, match_glob
-from sweeplens.frames.schemas import hparam_columns
+from sweeplens.frames.schemas import FROM, SOURCE_RUN, hparam_columns
 
 __all__ = [
     "IDENTIFIERS",
@@ -26,6 +26,7 @@ __all__ = [
     "identifiers",
     "is_called",
     "is_replicate",
+    "is_task",
     "keyed",
     "others_of",
     "runs_without_hparams",
@@ -158,6 +159,11 @@ def is_called(hparam: str, patterns: Sequence[str]) -> bool:
     return _is_called(hparam, tuple(patterns))
 
 
+def is_task(hparam: str, tasks: Sequence[str]) -> bool:
+    """Whether a hyperparameter is called as a task (``tasks``: globs). The task of the run that a run started from is a setting."""
+    return not hparam.startswith(FROM) and is_called(hparam, tasks)
+
+
 @lru_cache(maxsize=1 << 16)
 def _is_called(hparam: str, patterns: tuple[str, ...]) -> bool:
     matches = _any_of(patterns)
@@ -183,12 +189,12 @@ def identifiers(runs: pl.DataFrame, hparams: Sequence[str], patterns: Sequence[s
     """Returns the hyperparameters that identify runs (an output folder, a process), so they cannot define groups.
 
     Those are called like a machine or like one of `IDENTIFIERS`. A text is one if each run has a different value, or if its
-    name says name or folder and more than half of its values are unique. ``patterns``: of replicates; ``!name`` makes a name
-    a setting.
+    name says name or folder and more than half of its values are unique. The path of another run's checkpoint is one, too.
+    ``patterns``: of replicates; ``!name`` makes a name a setting.
     """
     kept = tuple(p[1:] for p in patterns if p.startswith("!"))
     open_names = [n for n in hparams if not (kept and _is_called(n, kept))]
-    called = {n for n in open_names if _is_called_identifier(n)}
+    called = {n for n in open_names if _is_called_identifier(n) or SOURCE_RUN + n in runs.columns}
     if runs.height < _IDENTIFIER_RUNS:
         return frozenset(called)
     columns = [runs.get_column(n, default=None) for n in open_names if n not in called and not n.startswith(PATH)]
@@ -242,7 +248,7 @@ def task_hparams(runs: pl.DataFrame, tasks: Sequence[str]) -> list[str]:
 
     They separate runs also where a setting has the same split, so that it alone would define the groups.
     """
-    called = [n for n in two_valued(runs) if is_called(n, tasks)]
+    called = [n for n in two_valued(runs) if is_task(n, tasks)]
     first_of_class = {names[0] for names in same_split(runs, called)}
     return [n for n in called if n in first_of_class]
 

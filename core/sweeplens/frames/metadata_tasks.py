@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from sweeplens.frames.grouping import is_called
+from sweeplens.frames.grouping import is_called, is_task
 from sweeplens.frames.schemas import hparam_columns
 
 __all__ = ["with_task"]
@@ -23,7 +23,7 @@ def with_task(runs: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
     That is done only if no hyperparameter that varies is called as a task (``tasks``: globs), and a text of the metadata is: one
     that every run has, with more than one value. Of several the one with the shortest name counts.
     """
-    if any(is_called(name, tasks) and runs[name].n_unique() > 1 for name in hparam_columns(runs)):
+    if any(is_task(name, tasks) and runs[name].n_unique() > 1 for name in hparam_columns(runs)):
         return runs
     metadata = [c for c in runs.columns if c.startswith(_METADATA)]
     called = [c for c in metadata if runs[c].dtype == pl.String and is_called(c, tasks)]

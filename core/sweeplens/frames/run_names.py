@@ -8,6 +8,7 @@ with_names(table, runs)  -> a table with run ids, and a column ``name`` beside t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 import polars as pl
@@ -16,6 +17,7 @@ from sweeplens.cancellation import checkpoint
 from sweeplens.errors import InputError, UnknownNameError
 from sweeplens.frames.pattern_search import PatternTime
 from sweeplens.frames.patterns import is_glob, match_glob, no_match
+from sweeplens.frames.schemas import CONTINUES
 
 __all__ = ["display_names", "ids_matching", "run_named", "shown_run", "with_names"]
 
@@ -36,9 +38,12 @@ def display_names(runs: pl.DataFrame) -> dict[str, str]:
 
 
 def ids_matching(runs: pl.DataFrame, patterns: Iterable[str], *, hint: str) -> list[str]:
-    """Returns the ids that the patterns select: ids, display names, and globs of either. Raises where one selects none."""
+    """Returns the ids that the patterns select: ids, display names, and globs of either. Raises where one selects none.
+
+    The id of the earlier part of a resumed training selects the training.
+    """
     ids, names = runs["run_id"].to_list(), display_names(runs)
-    exact, by_name = set(ids), {name: run for run, name in names.items()}
+    exact, by_name = set(ids), {**_earlier_ids(runs), **{name: run for run, name in names.items()}}
     chosen: set[str] = set()
     time = PatternTime()
     for pattern in dict.fromkeys(patterns):
@@ -53,6 +58,14 @@ def ids_matching(runs: pl.DataFrame, patterns: Iterable[str], *, hint: str) -> l
                 raise _unknown(runs, pattern, hint)
             chosen.update(found)
     return [run for run in ids if run in chosen]
+
+
+def _earlier_ids(runs: pl.DataFrame) -> dict[str, str]:
+    """Returns the ids of earlier parts of trainings, each with that of the training."""
+    if CONTINUES not in runs.columns:
+        return {}
+    told = runs.select("run_id", CONTINUES).drop_nulls()
+    return {earlier: run for run, text in told.iter_rows() for earlier in json.loads(text)}
 
 
 def _by_glob(pattern: str, ids: list[str], by_name: dict[str, str], time: PatternTime) -> list[str]:

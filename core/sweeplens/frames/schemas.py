@@ -13,12 +13,15 @@ from functools import cache
 import polars as pl
 
 __all__ = [
+    "CONTINUES",
     "ENDED_WITH",
+    "FROM",
     "GOALS",
     "POINTS_SCHEMA",
     "RUN_COLUMNS",
     "SERIES_SCHEMA",
     "SERIES_STATS",
+    "SOURCE_RUN",
     "SPLIT_OVERLAP",
     "STATUSES",
     "WARNINGS",
@@ -72,6 +75,12 @@ WARNINGS = "warnings"
 """The metadata with the lines in which a program warned in its printed log; an empty list where its log has none."""
 GOALS = "metadata.goals."
 """Prefix of the columns that hold the producer's own goal of a metric: lower or higher."""
+FROM = "from."
+"""Prefix of the hyperparameters that a run has from the run that it started from (`frames.lineage`)."""
+SOURCE_RUN = "metadata.from."
+"""Prefix of the columns with the id of that run, by the setting that leads to it."""
+CONTINUES = "metadata.continues"
+"""The column with the ids of the runs in other folders whose training a run continues, as a list in JSON."""
 
 RUN_COLUMNS: dict[str, pl.DataType] = {
     "run_id": pl.String(),

@@ -14,13 +14,17 @@ from sweeplens.counting import count_of, verb
 from sweeplens.engines.polars_points import select_rows
 from sweeplens.engines.protocol import StoredPoints
 from sweeplens.errors import StoreError
+from sweeplens.frames.lineage import with_lineage
 from sweeplens.frames.path_settings import with_path_settings
 from sweeplens.frames.schemas import empty_series
+from sweeplens.frames.source_runs import RememberedLinks
 from sweeplens.readers.checked import plain_problem
 from sweeplens.readers.protocol import Problem
 from sweeplens.sources.discover import Discovery, RememberedWalk
 from sweeplens.store.blocks import Block, FileBlock, add_frame, drop_runs, scan, stored_points
+from sweeplens.store.continued_runs import continued_runs, with_targets, without_earlier
 from sweeplens.store.job_logs import JobLogs, Mask
+from sweeplens.store.joined_parts import JoinedParts
 from sweeplens.store.ledger import Key, Ledger, SourceEntry
 from sweeplens.store.merge import splice
 from sweeplens.store.restated_runs import restated_runs, without_runs
@@ -49,6 +53,18 @@ class StoreChange(Struct):
     series: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])  # rows that are new or changed
 
 
+class _ShownRuns(Struct, frozen=True):
+    """The runs that snapshots have, with what their names and their sources say: ``runs``, made from the frame of the store.
+
+    ``restated``: runs that only restate others, by their source; ``continued``: earlier parts of trainings, with the last part.
+    """
+
+    made_from: pl.DataFrame
+    runs: pl.DataFrame
+    restated: Mapping[str, list[str]] = {}
+    continued: Mapping[str, str] = {}
+
+
 class MemoryStore:
     """Holds the ledger, blocks of points, series and runs, and the snapshot made from them."""
 
@@ -63,7 +79,9 @@ class MemoryStore:
         self.blocks: list[Block] = []
         self.series = empty_series()
         self.runs = runs_frame(())
-        self._shown: tuple[pl.DataFrame, pl.DataFrame, Mapping[str, list[str]]] = (self.runs, self.runs, {})
+        self._shown = _ShownRuns(self.runs, self.runs)
+        self._joined = JoinedParts()
+        self._links = RememberedLinks()
         self.found: Discovery | None = None
         self.snapshot = Snapshot()
         self.warnings: tuple[str, ...] = ()
@@ -239,24 +257,26 @@ class MemoryStore:
         self.blocks = add_frame(drop_runs(self.blocks, frozenset(renamed)), points)
         self.series = splice(self.series, set(renamed), series)
 
-    def _shown_runs(self) -> tuple[pl.DataFrame, Mapping[str, list[str]]]:
-        """The runs with what their names say, without those that only restate others, and the latter by source.
-
-        Made again where the frame is another one.
-        """
-        if self._shown[0] is not self.runs:
+    def _shown_runs(self) -> _ShownRuns:
+        """Returns the runs that snapshots have; made again where the frame is another one."""
+        if self._shown.made_from is not self.runs:
             restated = restated_runs(self.runs)
             runs = without_runs(self.runs, restated)
-            self._shown = (self.runs, with_path_settings(runs) if self.names_as_settings else runs, restated)
-        return self._shown[1:]
+            links = self._links.of(runs)
+            continued = continued_runs(runs, self.series, links)
+            runs = without_earlier(runs, continued)
+            named = with_path_settings(runs) if self.names_as_settings else runs
+            shown = with_lineage(named, with_targets(links, continued))
+            self._shown = _ShownRuns(self.runs, shown, restated, continued)
+        return self._shown
 
     def _show(self, found: Discovery) -> Snapshot:
         """Publishes the snapshot. What files beside the runs say is given to their runs here, where all runs are known."""
         order = {s.key: i for i, s in enumerate(found.sources)} if self._problems else {}
         ranked = sorted(self._problems, key=lambda k: order.get(k, -1))
-        runs, restated = self._shown_runs()
+        shown = self._shown_runs()
         tops = self.remembered.tops
-        linked = self._job_logs.added(runs, found, tops, self.mask)
+        linked = self._job_logs.added(shown.runs, found, tops, self.mask)
         snapshot = Snapshot(
             runs=self._split_overlaps.added(linked.runs, linked.refused, tops),
             version=self.ledger.version_with((*linked.stamp, *self._split_overlaps.stamp)),
@@ -273,7 +293,8 @@ class MemoryStore:
             printed=linked.printed,
             warnings=self.warnings,
         )
-        self.snapshot = _without_restated(snapshot, restated) if restated else snapshot
+        snapshot = self._joined.joined(snapshot, shown.continued) if shown.continued else snapshot
+        self.snapshot = _without_restated(snapshot, shown.restated) if shown.restated else snapshot
         return self.snapshot
 
 

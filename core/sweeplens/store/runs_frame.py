@@ -23,7 +23,7 @@ import polars as pl
 from msgspec import Struct
 
 from sweeplens import source_limits
-from sweeplens.frames.schemas import ENDED_WITH, RUN_COLUMNS, WARNINGS
+from sweeplens.frames.schemas import ENDED_WITH, FROM, RUN_COLUMNS, WARNINGS
 from sweeplens.models import flatten
 from sweeplens.plain_data import plain_text
 from sweeplens.readers.protocol import RunRecord, Source
@@ -181,7 +181,7 @@ def _suffixes(paths: Sequence[str]) -> list[str]:
 
 def column_name(hparam: str, taken: Container[str] = frozenset({*RUN_COLUMNS, *TIMES_OF_FILES})) -> str:
     """Returns the column of a hyperparameter, with a prefix if its name is a fixed column or looks like a pattern of columns."""
-    ours = hparam in taken or hparam.startswith("metadata.")
+    ours = hparam in taken or hparam.startswith(("metadata.", FROM))
     pattern = hparam == "*" or (hparam.startswith("^") and hparam.endswith("$"))
     return f"hparam.{hparam}" if ours or pattern else hparam
 

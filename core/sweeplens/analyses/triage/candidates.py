@@ -15,6 +15,7 @@ from sweeplens.analyses.triage.metric_kinds import detection_goal, is_gradient, 
 from sweeplens.analyses.triage.restarts import restart_candidates
 from sweeplens.config import Thresholds
 from sweeplens.frames.goals import main_metrics, run_counts
+from sweeplens.frames.schemas import FROM
 
 __all__ = ["DiagnosisOptions", "curve_candidates", "detection_context", "first_main_series"]
 
@@ -37,7 +38,7 @@ class DiagnosisOptions(Struct, frozen=True):
 
 
 def detection_context(runs: pl.DataFrame, series: pl.DataFrame, options: DiagnosisOptions) -> DetectionContext:
-    """Returns the context, still without curves."""
+    """Returns the context, still without curves, and without the settings of sources, which say nothing about a run's own log."""
     names = series["metric"].unique().to_list()
     goals = {n: detection_goal(n, options.goals) for n in names}
     firsts = main_metrics(names, options.main, options.goals, counts=run_counts(series))
@@ -61,7 +62,7 @@ def detection_context(runs: pl.DataFrame, series: pl.DataFrame, options: Diagnos
         w_best_step=pl.when(lower).then(pl.col("min_step")).otherwise(pl.col("max_step")),
     )
     return DetectionContext(
-        runs,
+        runs.drop([c for c in runs.columns if c.startswith(FROM)]),
         table,
         options.thresholds,
         options.now,

@@ -46,14 +46,17 @@ def learning_rate(context: DetectionContext) -> Iterator[Finding]:
     """The highest logged learning rate is not the configured one, by 2 % or more, and by more than it can fall between two logs.
 
     medium: in this run, but not by the same factor in all runs. low: by the same factor in all runs that have both, as where it
-    is scaled by the batch or the number of devices on purpose.
+    is scaled by the batch or the number of devices on purpose. Where the log begins after the peak, as that of a resumed run does,
+    a lower rate is no finding.
     """
     table = _with_lr(context, planned_numbers(context, named(_LR_NAMES)))
     if not table.height:
         return
-    table = table.filter(pl.col("planned") > 0).with_columns(factor=pl.col("max") / pl.col("planned"), unseen=_unseen())
+    table = table.filter(pl.col("planned") > 0).with_columns(
+        factor=pl.col("max") / pl.col("planned"), unseen=_unseen(), late=_begins_late()
+    )
     off = ((table["factor"] - 1).abs() > _OFF) & (
-        (1 - table["factor"] > table["unseen"] + _OFF) | (table["factor"] > 1)
+        (1 - table["factor"] > table["unseen"] + _OFF) & table["late"].not_() | (table["factor"] > 1)
     )
     factors = table["factor"]
     lowest, highest = factors.min(), factors.max()
@@ -66,6 +69,13 @@ def learning_rate(context: DetectionContext) -> Iterator[Finding]:
             f"(step {row['max_step']}, {row['factor']:.4g} times)"
         )
         yield Finding(row["run_id"], "config_lr", "low" if alike else "medium", row["metric"], row["max_step"], text)
+
+
+def _begins_late() -> pl.Expr:
+    """Returns whether a rate falls from the first log on, which lies more than two intervals of logging behind step 0."""
+    interval = (pl.col("last_step") - pl.col("first_step")) / (pl.col("n") - 1)
+    falls = (pl.col("max_step") == pl.col("first_step")) & (pl.col("last_finite") < pl.col("max"))
+    return falls & (pl.col("first_step") > 2 * interval)
 
 
 def _unseen() -> pl.Expr:

@@ -14,6 +14,7 @@ from sweeplens.analyses.triage.curves import ExaminedCurves, read_curves
 from sweeplens.analyses.triage.detectors import DETECTORS, LASTING, NEED_POINTS, Detector
 from sweeplens.analyses.triage.looked_at import looked_at, looked_at_line
 from sweeplens.analyses.triage.printed import PRINTED
+from sweeplens.analyses.triage.source_findings import SOURCE, source_findings
 from sweeplens.answers import Answer, Basis
 from sweeplens.cancellation import checkpoint
 from sweeplens.counting import count_of, share_of, verb
@@ -52,11 +53,13 @@ def diagnose(
     options: DiagnosisOptions,
     *,
     metrics: Sequence[str] = (),
+    elsewhere: pl.DataFrame | None = None,
 ) -> Answer:
     """Returns one row a finding, worst first. Table ``summary`` has a row for each kind of finding, table ``looked_at`` one for
     each group of detectors with its metrics. Of more than thirty findings, three of each kind and cause come first.
 
-    ``metrics``: only findings in these, and findings of whole runs. Without ``points`` the detectors that need curves are left out.
+    ``metrics``: only findings in these, and findings of whole runs. ``elsewhere``: those of runs that these started from.
+    Without ``points`` the detectors that need curves are left out.
     """
     asked = series.filter(pl.col("metric").is_in(list(metrics))) if metrics else series
     context, read = _context(runs, asked, points, options)
@@ -64,7 +67,8 @@ def diagnose(
     if metrics:  # a NaN in another metric explains what this one does after it
         whole = detection_context(runs, series, options)
         found = _unexplained(found, _found(whole, [d for d in DETECTORS if d not in NEED_POINTS]))
-    table = _table(found, context)
+    found += source_findings(runs, [*found, *_findings_in(elsewhere)])
+    table = _table(found, context, runs)
     skipped = read.left_out if read else 0
     warnings = (
         (
@@ -116,6 +120,12 @@ def _unexplained(found: Sequence[Finding], others: Sequence[Finding] = ()) -> li
     return [f for f in found if not any((f.run_id, why) in grave for why in _EXPLAINED_BY.get(f.finding, ()))]
 
 
+def _findings_in(table: pl.DataFrame | None) -> list[Finding]:
+    """Returns the findings of a diagnosis."""
+    columns = ("run_id", "finding", "severity", "metric", "step", "evidence")
+    return [] if table is None else [Finding(**row) for row in table.select(columns).iter_rows(named=True)]
+
+
 def _rows(found: Iterable[Finding]) -> pl.DataFrame:
     """Returns findings as a table, without their shared cause; with all runs of a finding that stands for several."""
     rows = [(f.run_id, f.finding, f.severity, f.metric, f.step, f.evidence, f.runs or None) for f in found]
@@ -123,14 +133,14 @@ def _rows(found: Iterable[Finding]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=columns, orient="row")
 
 
-def _table(found: Iterable[Finding], context: DetectionContext) -> pl.DataFrame:
-    """Returns findings with their shared cause, by severity, then rare kinds first."""
+def _table(found: Iterable[Finding], context: DetectionContext, runs: pl.DataFrame) -> pl.DataFrame:
+    """Returns findings with their shared cause among the hyperparameters of ``runs``, by severity, then rare kinds first."""
     table = _rows(found)
-    grave = (pl.col("severity") != "low") & pl.col("finding").is_in([*OF_THE_SETUP, PRINTED]).not_()
+    grave = (pl.col("severity") != "low") & pl.col("finding").is_in([*OF_THE_SETUP, PRINTED, SOURCE]).not_()
     ill = table.filter(grave)["run_id"].unique().to_list()
-    healthy = context.runs.filter(pl.col("run_id").is_in(ill).not_())["run_id"].to_list()
+    healthy = runs.filter(pl.col("run_id").is_in(ill).not_())["run_id"].to_list()
     kinds = {str(k): ids["run_id"].unique().to_list() for (k,), ids in table.filter(grave).group_by("finding")}
-    causes = shared_causes(context.runs, kinds, healthy, context.replicates)
+    causes = shared_causes(runs, kinds, healthy, context.replicates)
     rank = pl.col("severity").replace_strict({s: i for i, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
     own_run = pl.when(pl.col("finding") != PRINTED).then("run_id")  # messages keep their order
     cause = (
