@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ class ComparisonQuestions(CostQuestions):
 
         answer = compare_levels(view.runs, hparam, between, tables_of="" if names else "".join(main[:1]))
         levels, base = levels_of_hparam(view.runs, hparam)
-        sides = {base: levels[base], **levels}
+        sides = _named_levels(hparam, {base: levels[base], **levels})
         answer = self._with_side_differences(answer, view, sides, known)
         used = view.runs.filter(pl.col(hparam).is_not_null())["run_id"].to_list()
         doubles = duplicate_warnings(view, main) + view.run_warnings(
@@ -143,7 +144,9 @@ class ComparisonQuestions(CostQuestions):
             )
         )  # fmt: skip
         levels, base = levels_of_hparam(view.runs, name)
-        unlike = self._side_differences(view, {base: levels[base], **levels}, replace(options, named=[name]))
+        unlike = self._side_differences(
+            view, _named_levels(name, {base: levels[base], **levels}), replace(options, named=[name])
+        )
         told = unlike["text"].head(_TOLD).to_list() if rows else []
         return [*rows, *([("unlike", "; ".join(told))] if told else [])]
 
@@ -186,3 +189,9 @@ def _compared(answer: Answer) -> list[str]:
     """Returns the metrics of a comparison, those of single tasks among them."""
     tables = [answer.table, *(t for name, t in answer.tables.items() if name == "by_task")]
     return sorted({m for t in tables if "metric" in t.columns for m in t["metric"].to_list()})
+
+
+def _named_levels(hparam: str, levels: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Returns levels with names that cannot be taken for counts: ``dropout=0`` where a level is no word."""
+    is_clear = all(re.match(r"[^\W\d_]{2}", level) and level not in ("True", "False", "None") for level in levels)
+    return dict(levels) if is_clear else {f"{hparam}={level}": ids for level, ids in levels.items()}

@@ -63,7 +63,7 @@ def error_over_folds(rows: pl.DataFrame, cells: pl.DataFrame, strata: pl.DataFra
         return BlockedError(0.0, 0.0, 0.0)
     square = apart / df_apart
     shares = sum(share_of_variance(rows, cells, side) for side in "ab")
-    distinct = rows["copy"].n_unique() / rows.height
+    distinct = rows["copy"].n_unique() / sum(int(cells[f"distinct_{s}"].sum()) for s in "ab")
     return BlockedError(math.sqrt(square * shares), max(df_apart * distinct, 1.0), math.sqrt(square))
 
 
@@ -84,11 +84,11 @@ def _between(cells: pl.DataFrame, strata: pl.DataFrame, of: str = "") -> float:
 
 
 def within(cells: pl.DataFrame) -> tuple[float, int] | None:
-    """Returns the pooled standard deviation within cell and side, and its degrees of freedom."""
-    df = int(sum((cells[f"n_{s}"] - 1).sum() for s in "ab"))
+    """Returns the pooled standard deviation within cell and side, and its degrees of freedom; copies count as one run."""
+    df = int(sum((cells[f"distinct_{s}"] - 1).sum() for s in "ab"))
     if not df:
         return None
-    squares = sum(float(((cells[f"n_{s}"] - 1) * cells[f"var_{s}"].fill_null(0.0)).sum()) for s in "ab")
+    squares = sum(float(((cells[f"distinct_{s}"] - 1) * cells[f"var_{s}"].fill_null(0.0)).sum()) for s in "ab")
     return math.sqrt(squares / df), df
 
 
@@ -96,12 +96,11 @@ def _welch_over_strata(rows: pl.DataFrame, cells: pl.DataFrame, spread: tuple[fl
     """Returns error and degrees of freedom (Satterthwaite) from each side's spread, pooled over strata."""
     parts: list[tuple[float, float]] = []
     for s in "ab":
-        df = int((cells[f"n_{s}"] - 1).sum())
-        variance = (
-            float(((cells[f"n_{s}"] - 1) * cells[f"var_{s}"].fill_null(0.0)).sum()) / df if df else spread[0] ** 2
-        )
+        df = int((cells[f"distinct_{s}"] - 1).sum())
+        squares = float(((cells[f"distinct_{s}"] - 1) * cells[f"var_{s}"].fill_null(0.0)).sum())
+        variance = squares / df if df else spread[0] ** 2
         own = rows.filter(pl.col("side") == s)
-        distinct = own["copy"].n_unique() / own.height
+        distinct = own["copy"].n_unique() / int(cells[f"distinct_{s}"].sum())  # below 1: copies in other strata
         parts.append((variance * share_of_variance(rows, cells, s), max((df or spread[1]) * distinct, 1.0)))
     square = sum(v for v, _ in parts)
     below = sum(v * v / df for v, df in parts)

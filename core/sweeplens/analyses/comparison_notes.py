@@ -103,11 +103,14 @@ def _matched(matching: Matching, pooled: PooledDifference | None) -> Iterator[st
         if pooled and blocks:
             yield f"Runs of the same {' and '.join(blocks)} are compared (a linear model with {' and '.join(blocks)} as blocks)."
         return
+    if pooled is None:
+        yield f"Matched on {', '.join(matching.by)}, but without an error to test with: the sides are compared as they are."
+        return
     error = "a linear model with strata as blocks"
     if blocks:
         error = "seeds as blocks" if not set(blocks) & set(matching.folds) else f"{' and '.join(blocks)} as blocks"
-    count = len(matching.labels) - len({*pooled.outlying, *pooled.unapplied} if pooled else ())
-    own = ", so it is not just the difference of the means" * (count > 1)
+    count = len(matching.labels) - len({*pooled.outlying, *pooled.unapplied})
+    own = ", so it is not just the difference of the means; rows a - b have means of the same weights" * (count > 1)
     over = f"difference is pooled over {count_of(count, 'stratum', 'strata')} ({error})"
     yield f"Matched on {', '.join(matching.by)}: {over}{own}."
 

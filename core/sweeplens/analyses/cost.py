@@ -78,7 +78,7 @@ def cost(
     cut = coverage_of(runs, asked.filter(pl.col("run_id").is_in(table["run_id"].implode()))).marked
     groups = _grouped(table.with_columns(cut=pl.col("run_id").is_in(list(cut))), ask, costs, units)
     notes = (
-        *_totals(table, costs),
+        *_totals(costs, reduced.values.height),
         *_never_reached(table, ask, units),
         *_front_note(groups, ask, costs),
         *cost_ratio_note(everyone, costs.table, tasks, replicates),
@@ -130,10 +130,13 @@ def _grouped(table: pl.DataFrame, ask: _Asked, costs: RunCosts, units: Sequence[
     return groups.with_columns(front=front).sort(*ask.tasks, "worse").drop("worse")
 
 
-def _totals(table: pl.DataFrame, costs: RunCosts) -> list[str]:
-    """Returns what the runs cost together, and which costs were not logged."""
+def _totals(costs: RunCosts, with_value: int) -> list[str]:
+    """Returns what all runs cost together, also those without a value, and which costs were not logged."""
+    table = costs.table
     hours = cast("float", table["seconds"].sum()) / _HOUR
-    parts = [count_of(table.height, "run"), count_of(int(table["steps"].sum()), "step")]
+    runs = count_of(table.height, "run")
+    runs += f" ({table.height - with_value} without a value)" if with_value < table.height else ""
+    parts = [runs, count_of(int(table["steps"].sum()), "step")]
     parts += [f"{hours:,.3g} h of wall time"] if hours else []
     parts += [f"{table['gpu_hours'].sum():,.4g} GPU-hours"] if table["gpu_hours"].sum() else []
     parts += [f"{table[c].sum():,.4g} {c}" for c in costs.counters]

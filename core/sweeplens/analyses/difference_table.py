@@ -33,6 +33,7 @@ from sweeplens.analyses.statistics import ALPHA, equal_within, holm, mean
 from sweeplens.analyses.step_differences import equal_use, other_steps
 from sweeplens.analyses.task_plan import TaskPlan
 from sweeplens.analyses.verdicts import blocked_contrast
+from sweeplens.counting import count_of, verb
 from sweeplens.engines.protocol import PointSource
 from sweeplens.frames.goals import known_goal
 from sweeplens.frames.grouping import is_replicate, keyed, settings_among, varying_hparams
@@ -343,7 +344,8 @@ def _copies_note(found: Sequence[_Task]) -> str:
     most = max((t.case.pooled.copies for t in found if t.case.pooled), default=0)
     if not most:
         return ""
-    return f"{most} runs have the value of another run of their side to the last digit: in intervals they count as one run."
+    runs = f"{count_of(most, 'run')} {verb(most, 'has', 'have')} the value"
+    return f"{runs} of another run of the same side to the last digit: in intervals they count as one run."
 
 
 def _notes(table: pl.DataFrame, plans: Sequence[TaskPlan], pooled: Sequence[MetricComparison]) -> Iterator[str]:

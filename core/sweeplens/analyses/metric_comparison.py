@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from sweeplens.analyses.matching import Matching, match_sides
 from sweeplens.analyses.noise import Spread
-from sweeplens.analyses.pooled_difference import PooledDifference, pooled_difference
+from sweeplens.analyses.pooled_difference import PooledDifference, has_many_digits, pooled_difference
 from sweeplens.analyses.sides import Sides, pair_runs
 from sweeplens.analyses.statistics import HUGE, variance
 from sweeplens.analyses.verdicts import Contrast, Delta, blocked_contrast, contrast
@@ -97,7 +97,16 @@ def compare_metric(
         if whole.height > 1:
             a, b = whole["value_a"].to_list(), whole["value_b"].to_list()
             return MetricComparison(metric, goal, contrast(a, b, paired=True, noise=noise), noise, whole, None, delta)
-    return MetricComparison(metric, goal, contrast(a, b, paired=False, noise=noise), noise, None, None, delta)
+    drawn = contrast(_without_copies(a), _without_copies(b), paired=False, noise=noise)
+    return MetricComparison(metric, goal, drawn, noise, None, None, delta)
+
+
+def _without_copies(values: Sequence[float]) -> list[float]:
+    """Returns the values of one side; of equal ones with many digits, which are copies of one run, the first only."""
+    if len(set(values)) == len(values):
+        return list(values)
+    first = {value: i for i, value in reversed(list(enumerate(values)))}
+    return [v for i, v in enumerate(values) if first[v] == i or not has_many_digits(v)]
 
 
 def _paired_values(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

@@ -33,7 +33,7 @@ _DIGITS = 4  # of values that may be equal by chance
 _FEWEST_PAIRS = 3  # pairs for which runs without a partner are left out
 _FEWEST_FOLDS = 2  # blocks with runs of both sides; degrees of freedom
 
-__all__ = ["PooledDifference", "pooled_difference", "spread_of_difference", "without_each"]
+__all__ = ["PooledDifference", "has_many_digits", "pooled_difference", "spread_of_difference", "without_each"]
 
 
 class PooledDifference(Struct, frozen=True):
@@ -118,6 +118,11 @@ def _with_copies(rows: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(copy=pl.coalesce("first", "copy")).drop("first")
 
 
+def has_many_digits(value: float) -> bool:
+    """Whether a value has so many digits that two runs are not equal by chance."""
+    return math.isfinite(value) and value != float(f"{value:.{_DIGITS}g}")
+
+
 def spread_of_difference(pooled: PooledDifference, strata: Sequence[int]) -> float | None:
     """Returns the standard error of the pooled difference over these strata, by the spread of a run over all strata."""
     chosen = pooled.cells.filter(pl.col("stratum").is_in(list(strata)))
@@ -182,11 +187,15 @@ def _weighted(every: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
 
 
 def _cells(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    """Returns one row a cell with runs of both sides: n, mean, var, low and high of each side, the difference, and its weight."""
+    """Returns one row a cell with runs of both sides: n, distinct, mean, var (without copies), low and high of each side, the
+    difference, and its weight."""
     value = pl.col("value")
+    has_copies = rows["copy"].n_unique() < rows.height
+    distinct = pl.col("copy").is_first_distinct() if has_copies else pl.lit(value=True)
     cells = rows.group_by(*by, "side").agg(
-        n=pl.len(), mean=value.mean(), var=value.var(), low=value.min(), high=value.max()
-    )
+        n=pl.len(), distinct=pl.col("copy").n_unique() if has_copies else pl.len(), mean=value.mean(),
+        var=value.filter(distinct).var() if has_copies else value.var(), low=value.min(), high=value.max(),
+    )  # fmt: skip
     figures = [c for c in cells.columns if c not in (*by, "side")]
     one, other = (cells.filter(pl.col("side") == s).drop("side").rename({c: f"{c}_{s}" for c in figures}) for s in "ab")
     joined = one.join(other, on=list(by)).sort(by)
@@ -201,7 +210,7 @@ def _outlying(strata: pl.DataFrame) -> list[int]:
     """
     found: set[int] = set()
     for side in "ab":
-        spread = pooled_spread(strata[f"n_{side}"].to_list(), strata[f"var_{side}"].to_list())
+        spread = pooled_spread(strata[f"distinct_{side}"].to_list(), strata[f"var_{side}"].to_list())
         found |= set(strata["stratum"].gather(list(spread.outlying)).to_list() if spread else ())
     return sorted(found)
 

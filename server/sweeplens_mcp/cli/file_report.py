@@ -115,6 +115,8 @@ def summary(reports: Iterable[FileReport]) -> Iterator[str]:
         yield f"  {reader}: {n['read']} read, {n['copy']} duplicates, {n['belongs']} belong to its runs"
     if n_logs := counts[""]["log"]:
         yield f"  {count_of(n_logs, 'printed log')} of runs in other folders"
+    if signs := sum(count["sign"] for count in counts.values()):
+        yield f"  {signs:,} tell how runs ended"
     n_lost = sum(map(len, lost.values()))
     yield f"Files without a reader: {n_lost or 'none'}"
     for why, paths in sorted(lost.items(), key=lambda item: -len(item[1])):
