@@ -39,11 +39,11 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("wandb", "wandb.run_file", "Wandb", 3, ".wandb"),
     LazyReader("wandb_summary", "wandb.summary", "WandbSummary", 2, "wandb-summary.json", "wandb-history.jsonl"),
     LazyReader("swanlab", "trackers.swanlab", "SwanLab", 2, ".swanlab"),
-    LazyReader("comet_offline", "trackers.comet", "CometOffline", 1, ".zip"),
+    LazyReader("comet_offline", "trackers.comet", "CometOffline", 2, ".zip"),
     LazyReader("clearml_offline", "trackers.clearml", "ClearMLOffline", 1, "metrics.jsonl", ".zip"),
     LazyReader("neptune_offline", "trackers.neptune", "NeptuneOffline", 1, "data-"),
     LazyReader("neptune_scale", "trackers.neptune_scale", "NeptuneScale", 1, *_SQLITE),
-    LazyReader("visualdl", "trackers.visualdl", "VisualDL", 1, "vdlrecords"),
+    LazyReader("visualdl", "trackers.visualdl", "VisualDL", 2, "vdlrecords"),
     LazyReader("keras_tuner", "trackers.keras_tuner", "KerasTuner", 1, "trial.json", "oracle.json"),
     LazyReader("mlflow_sqlite", "mlflow.sqlite", "MlflowSqlite", 3, *_SQLITE),
     LazyReader("optuna", "optuna.sqlite", "Optuna", 3, *_SQLITE),
@@ -53,7 +53,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("sacred", "trackers.sacred", "Sacred", 2, "run.json"),
     LazyReader("mmengine", "trainers.mmengine", "Mmengine", 1, "scalars.json"),
     LazyReader("mmcv", "trainers.mmcv", "Mmcv", 1, ".log.json"),
-    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 6, "trainer_state.json"),
+    LazyReader("hf_trainer", "trainers.hf_trainer", "HfTrainer", 7, "trainer_state.json"),
     LazyReader(
         "ray_tune", "trainers.ray_tune", "RayTune", 1, "result.json", "progress.csv", "params.json", "error.txt"
     ),
@@ -62,7 +62,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("nvlabs_stats", "trainers.nvlabs_stats", "NvlabsStats", 2, ".jsonl"),
     LazyReader("flaml", "trainers.flaml", "Flaml", 1, ".log", ".json", ".txt"),
     LazyReader("dllogger", "trainers.dllogger", "DLLogger", 1, ".log", ".json", ".txt"),
-    LazyReader("catboost", "trainers.catboost", "CatBoost", 1, "_error.tsv"),
+    LazyReader("catboost", "trainers.catboost", "CatBoost", 2, "_error.tsv"),
     LazyReader("dvclive", "trackers.dvclive", "DvcLive", 2, ".tsv"),
     LazyReader("lightning_csv", "trainers.lightning_csv", "LightningCsv", 5, "metrics.csv", "hparams.yaml"),
     LazyReader("yolo", "trainers.yolo", "Yolo", 1, ".csv"),
@@ -102,9 +102,9 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
         "column_files", "tables.column_files", "ColumnFiles", 2, ".parquet", ".pq", ".feather", ".arrow", ".ipc"
     ),
     LazyReader("numpy_series", "tables.arrays", "NumpySeries", 1, ".npz", ".npy"),
-    LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 1, ".log", ".txt", ".out", ".err"),
+    LazyReader("boosting_console", "trainers.boosting", "BoostingConsole", 2, ".log", ".txt", ".out", ".err"),
     LazyReader("csv_metrics", "tables.csv_metrics", "CsvMetrics", 9, *_TABLES, ".out", ".dat", ".tab"),
-    LazyReader("text_logs", "text.reader", "TextLogs", 4, *_TEXTS),
+    LazyReader("text_logs", "text.reader", "TextLogs", 5, *_TEXTS),
     LazyReader("unlogged", "unlogged", "Unlogged", 1),
 )
 

@@ -85,7 +85,7 @@ class TextLogs:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "text_logs"
-    version = 4
+    version = 5
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims files named like logs whose sample has rows that go forward. Those that repeat what another reader reads,

@@ -24,6 +24,7 @@ _RESULTS = ("all_results.json", "eval_results.json", "train_results.json", "pred
 _MODEL_KEYS = (b'"architectures"', b'"model_type"', b'"transformers_version"')
 _LOGS = ("trainer_log.jsonl", "logging.jsonl")
 _LOG_MARKS = (b'"current_steps"', b'"global_step/max_steps"')
+_EVALUATIONS, _EVALUATED = "eval", b"epoch,steps,"
 _EVENTS = 4  # event files whose beginning is read
 _BEGINNING = 1 << 18  # first bytes, which hold the arguments
 _HPARAMS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
@@ -43,11 +44,11 @@ class HfTrainer:
     Producer: transformers ``Trainer`` and libraries that build on it (TRL, PEFT, sentence-transformers)
     Files: ``trainer_state.json``, else the one in the ``checkpoint-<N>`` with the highest N; ``*_results.json``, ``adapter_config.json``
     Reads: every number of ``log_history`` at its step; the schedule's settings; those of the adapter (PEFT), from the newest checkpoint; a search trial's parameters; best metric; results
-    Leaves: logs beside the state (LLaMA-Factory, ms-swift, printed output), unless they go further than the last checkpoint; checkpoints and TensorBoard files below; pickles
+    Leaves: logs beside the state (LLaMA-Factory, ms-swift, printed output), unless they go further than the last checkpoint; checkpoints, TensorBoard files and tables of evaluators below; pickles
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "hf_trainer"
-    version = 6
+    version = 7
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims an output folder that has a state, or checkpoints with one."""
@@ -61,7 +62,8 @@ class HfTrainer:
         results = tuple(n for n in _RESULTS if n in folder.files)
         logs = folder.folders.get("runs")
         repeats = tuple(f"runs/{n}" for n, _ in logs.tree()) if logs else ()
-        copies = (*states[1:], *logs_beside, *(n for n in repeats if "events.out.tfevents" in n))
+        events_below = (n for n in repeats if "events.out.tfevents" in n)
+        copies = (*states[1:], *logs_beside, *events_below, *_evaluations(folder))
         owns = tuple({n.split("/")[0] for n in (*checkpoints, *copies) if "/" in n})
         events = [n for n in copies if "events.out.tfevents" in n][:_EVENTS]
         copies = tuple(n for n in copies if n != further)
@@ -115,6 +117,15 @@ def _is_state(folder: Folder, name: str) -> bool:
         return False
     head = folder.head(name)
     return b'"log_history"' in head or (b'"global_step"' in head and b'"best_m' in head)
+
+
+def _evaluations(folder: Folder) -> tuple[str, ...]:
+    """Returns the tables of sentence-transformers' evaluators, whose values are in the state too; () if other files are there."""
+    below = folder.folders.get(_EVALUATIONS)
+    if below is None or below.folders:
+        return ()
+    names = [n for n in below.files if n.endswith("_results.csv") and below.head(n).startswith(_EVALUATED)]
+    return tuple(f"{_EVALUATIONS}/{n}" for n in names) if len(names) == len(below.files) else ()
 
 
 def _configs(folder: Folder) -> tuple[str, ...]:
