@@ -71,7 +71,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
     LazyReader("tensorboard_export", "tensorboard.downloaded_csv", "TensorBoardExport", 3, ".csv", ".json"),
     LazyReader("run_table", "tables.run_table", "RunTable", 2, ".csv", ".tsv"),
     LazyReader("metric_rows", "tables.metric_rows", "MetricRows", 1, ".csv", ".tsv"),
-    LazyReader("bare_series", "tables.bare_series", "BareSeries", 2, ".csv", ".json"),
+    LazyReader("bare_series", "tables.bare_series", "BareSeries", 3, ".csv", ".json"),
     LazyReader("metric_files", "tables.metric_files", "MetricFiles", 1, *_TABLES, ".dat"),
     LazyReader("long_table", "tables.long_table", "LongTable", 2, *_TABLES),
     LazyReader("run_files", "tables.run_files", "RunFiles", 1, *_TABLES, *_JSON),
