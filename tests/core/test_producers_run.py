@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,26 @@ def test_every_value_is_read_at_its_step_under_its_name(db: ExperimentDB, run: s
 def test_every_setting_is_read(db: ExperimentDB, run: str) -> None:
     row = db.runs_df.filter(run_id=run).row(0, named=True)
     assert {k: row[k] for k in LOGGED[run]["hparams"]} == LOGGED[run]["hparams"]
+
+
+@pytest.mark.parametrize("run", [r for r, said in LOGGED.items() if said.get("status")])
+def test_every_end_is_read(db: ExperimentDB, run: str) -> None:
+    assert db.runs_df.filter(run_id=run)["status"].item() == LOGGED[run]["status"]
+
+
+def test_the_mean_loss_that_a_trainer_reports_is_a_metric_of_its_own(tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"step": s, "train/loss": 2.0 / s}) + "\n" for s in range(1, 9))
+    (tmp_path / "metrics.jsonl").write_text(rows)
+    (tmp_path / "all_results.json").write_text('{"train_loss": 0.68, "train_runtime": 3.5}')
+    found = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path)
+    assert found.problems.is_empty()
+    assert found.series_df.filter(metric="train_loss").select("n", "last", "last_step").row(0) == (1, 0.68, 8)
+
+
+def test_a_second_run_from_a_checkpoint_replaces_the_events_from_its_first_step_on(tmp_path: Path) -> None:
+    killed = PRODUCERS / "transformers_killed"
+    shutil.copytree(killed, tmp_path / "run")
+    events = next((tmp_path / "run").rglob("events.*"))
+    shutil.copy(events, events.with_name("events.out.tfevents.1795799999.host.1.0"))
+    found = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path)
+    assert found.series_df.filter(metric="loss")["n"].item() == len(LOGGED["transformers_killed"]["metrics"]["loss"])

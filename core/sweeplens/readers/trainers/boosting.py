@@ -28,7 +28,7 @@ _LEAST = 2  # rows
 _Values = list[tuple[str, float]]
 
 
-class _Row(Struct, frozen=True):
+class _PrintedRound(Struct, frozen=True):
     """A printed round and its values."""
 
     step: int
@@ -100,7 +100,7 @@ def _trainings(text: str) -> list[dict[int, _Values]]:
     return found
 
 
-def _rows(text: str) -> Iterator[_Row]:
+def _rows(text: str) -> Iterator[_PrintedRound]:
     """Yields the rows of each line that has a round and values."""
     before = ""
     for line in text.splitlines():
@@ -108,7 +108,7 @@ def _rows(text: str) -> Iterator[_Row]:
         found = _VALUE.findall(row[2]) if row else ()
         values = [(_named(name.strip()), value) for name, text in found if (value := written_number(text)) is not None]
         if row and values:
-            yield _Row(int(row[1]), values, bool(_BEST.search(before)))
+            yield _PrintedRound(int(row[1]), values, bool(_BEST.search(before)))
         before = line
 
 
