@@ -98,17 +98,21 @@ class HfTrainer:
             metadata={**_about(state), **_results(source, problems)},
             non_scalar=non_scalar,
         )
-        logged = joined_points((points.frame(), _after_checkpoint(source, state)))
+        history_points = points.frame()
+        logged = joined_points((history_points, _after_checkpoint(source, state, history_points)))
         return Reading((in_hydra(source, record),), logged, tuple(problems + _newer_checkpoint(source, state)))
 
 
-def _after_checkpoint(source: Source, state: Mapping[str, Any]) -> pl.DataFrame:
-    """Returns what was logged after the state was saved in a checkpoint, from the TensorBoard files."""
+def _after_checkpoint(source: Source, state: Mapping[str, Any], history: pl.DataFrame) -> pl.DataFrame:
+    """Returns what was logged after the state was saved in a checkpoint, from the TensorBoard files; at the step of the
+    checkpoint only metrics that its history does not have, such as the summary of the training."""
     saved = as_step(state.get("global_step"))
     if saved is None or not _IN_CHECKPOINT.search(source.files[0].path):
         return empty_reading_points()
     events = (f for f in source.files[1:] if "events.out.tfevents" in f.path)
-    return points_after(events, saved, source.relative)
+    later = points_after(events, saved - 1, source.relative)
+    known = history["metric"].unique().implode()
+    return later.filter((pl.col("step") > saved) | ~pl.col("metric").is_in(known))
 
 
 def _arguments(source: Source) -> dict[str, object]:
