@@ -73,3 +73,41 @@ def test_a_second_run_from_a_checkpoint_replaces_the_events_from_its_first_step_
     shutil.copy(events, events.with_name("events.out.tfevents.1795799999.host.1.0"))
     found = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path)
     assert found.series_df.filter(metric="loss")["n"].item() == len(LOGGED["transformers_killed"]["metrics"]["loss"])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Stopping. Best iteration:",
+        "Early stopping, best iteration is:",
+        "Did not meet early stopping. Best iteration is:",
+    ],
+)
+def test_the_best_round_that_is_printed_at_the_end_is_no_second_training(tmp_path: Path, said: str) -> None:
+    rounds = "".join(f"[{r}]\ttrain-rmse:{1 / (r + 1):.5f}\n" for r in range(0, 12, 2))
+    (tmp_path / "train.log").write_text(f"{rounds}{said}\n[5]\ttrain-rmse:0.16667\n\n")
+    series = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path).series_df
+    assert series.select("n", "first_step", "last_step", "rewinds").rows() == [(7, 0, 10, 0)]
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ("[{i}/9] 1 tree, {i} leaves, train loss: 0.{i}", {"train/loss"}),
+        ("step {i}: 3 files, 2 skipped, loss 0.{i}", {"loss"}),
+        ("epoch {i} loss, 0.{i}", {"loss"}),
+    ],
+)
+def test_a_number_is_not_named_after_what_the_number_before_it_counts(
+    tmp_path: Path, row: str, names: set[str]
+) -> None:
+    (tmp_path / "train.log").write_text("".join(row.format(i=i) + "\n" for i in range(1, 10)))
+    series = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path).series_df
+    assert set(series["metric"]) == names
+
+
+def test_a_prefix_that_only_the_first_row_has_hides_no_row(tmp_path: Path) -> None:
+    rows = [f"{'[12:00:01]' if i == 0 else ' ' * 10} INFO     step {i} loss {2 / (i + 1):.4f}" for i in range(8)]
+    (tmp_path / "train.log").write_text("\n".join(rows) + "\n")
+    series = ExperimentDB(AnalysisConfig(cache="memory"), base_path=tmp_path).series_df
+    assert series.filter(metric="loss").select("n", "first_step", "last_step").row(0) == (8, 0, 7)

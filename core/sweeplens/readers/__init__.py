@@ -95,7 +95,7 @@ READERS: tuple[Reader, ...] = (  # name, module, class, version, parts of file n
         "metrics",
         "results",
     ),
-    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 7, "tfevents"),
+    LazyReader("tensorboard", "tensorboard.event_files", "TensorBoard", 8, "tfevents"),
     LazyReader("sqlite_tables", "tables.sqlite_tables", "SqliteTables", 2, *_SQLITE),
     LazyReader("all_scalars", "tensorboard.all_scalars", "AllScalars", 1, ".json"),
     LazyReader(

@@ -44,6 +44,8 @@ under one name, the one whose name is the shortest form of the others' keeps its
 `results_step_500.json`: `acc`, `step_500/acc`); else each is told apart by its file (`val_results.acc`, `test_results.acc`). When
 such a file changes or goes, so do its metrics, at the next refresh.
 
+[producers.md](producers.md) says which producers were run to check the readers, with which features, and which were not.
+
 A table about runs that have logs (`summary.csv`, a leaderboard) makes no runs. It is a table for SQL, under its path:
 `SELECT * FROM "summary.csv"`.
 
