@@ -55,6 +55,8 @@ Other printed output is for SQL: `SELECT * FROM lines`.
 A JSON file of splits (`splits_v1.json`, nnU-Net's `splits_final.json`) that the settings of a run name is checked for validation
 and test cases that are training cases too: the finding `split_overlap`.
 
+[producers.md](producers.md) says which producers were run to check the readers, with which features, and which were not.
+
 A table about runs that have logs (`summary.csv`, a leaderboard) makes no runs. It is a table for SQL, under its path:
 `SELECT * FROM "summary.csv"`.
 

@@ -57,6 +57,7 @@ _STEP_NAMES = ("step", "global_step", "final_step", "last_step", "iteration", "s
 _BEST_STEPS = ("best_step", "best_global_step", "best_iteration")
 _EPOCHS = ("epochs", "num_epochs", "n_epochs", "max_epochs", "total_epochs", "num_train_epochs")
 _OWN = ("summary", "results")  # metadata in which readers keep what a producer reports at the end
+_MEAN, _RUNTIME = "train_loss", "train_runtime"  # what transformers' Trainer reports together: the former is a mean
 _STEPS = 1 << 63  # as many as a frame can number
 _LATEST_TIME = 3e8  # a larger number of seconds is a date
 REPORTS = "reports "
@@ -108,7 +109,7 @@ def _own(record: RunRecord) -> Facts:
 
 
 def placed(
-    scores: Iterable[Score], logged: Mapping[str, int]
+    scores: Sequence[Score], logged: Mapping[str, int]
 ) -> tuple[list[tuple[str, int, float]], list[tuple[str, Score]]]:
     """Returns (metric, step, value) of scores that are no metric of the log, and (metric, score) of the others.
 
@@ -116,10 +117,11 @@ def placed(
     """
     last = max(logged.values(), default=None)
     known = {_plain(name): name for name in logged}
+    means = {_MEAN} - logged.keys() if any(s.name == _RUNTIME for s in scores) else frozenset[str]()
     rows: list[tuple[str, int, float]] = []
     doubled: list[tuple[str, Score]] = []
     for score in scores:
-        if _plain(score.name) not in known:
+        if _plain(score.name) not in known or score.name in means:
             rows.append((score.name, _step(score, last), score.value))
         elif score.apart and _plain(score.full) not in known:
             rows.append((score.full, _step(score, last), score.value))

@@ -54,6 +54,7 @@ _CODES = ("exit_code", "exitcode", "returncode", "return_code", "exit_status", "
 _WORDS = ("status", "state", "run_status", "job_status", "result")
 _SIGNALS = frozenset({130, 137, 143, -2, -9, -15})
 _LOGS = (".jsonl", ".csv", ".tsv", ".wandb", ".log")
+_GUILD_ATTRIBUTES = "attrs"  # the folder in which Guild AI keeps what it knows of a run
 _CONSOLE = ("files/output.log", "files\\output.log")  # what W&B keeps of the printed output
 _MOST = 16  # signs of one run
 _SMALL = 1 << 16  # bytes of a file that holds a status
@@ -83,8 +84,12 @@ def signs_of(folder: WalkedFolder, claim: Claim) -> tuple[FileStat, ...]:
 
 
 def _reports_below(home: WalkedFolder, claimed: Collection[str]) -> tuple[FileStat, ...]:
-    """The reports in a run's folders for results (``eval/results.json``) or saved files (W&B's ``files/``), where no log is."""
+    """The reports in a run's folders for results (``eval/results.json``) or saved files (W&B's ``files/``), where no log is; and
+    the exit status that Guild AI keeps."""
     found: list[FileStat] = []
+    if home.name == ".guild":
+        home.shared.asked.add(_GUILD_ATTRIBUTES)
+        found += [f for f in (home.find(f"{_GUILD_ATTRIBUTES}/exit_status"),) if f is not None]
     for name in REPORT_FOLDERS:
         child = home.folders.get(name)
         home.shared.asked.add(name)

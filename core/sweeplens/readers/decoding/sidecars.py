@@ -57,7 +57,7 @@ _WRAPPERS = ("config", "hyperparameters", "hparams", "params", "args")
 _ABOUT_RUN = ("status", "state", "run_id", "id", "name", "tags", "group", "started", "created_at", "start_time", "end_time",
               "finished_at", "metadata", "version", "host", "user", "notes", "project", "exit_code")  # fmt: skip
 _HYDRA, _OVERRIDES, _HYDRA_OWN = ".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml"
-_GUILD = ".guild/attrs/flags"
+_GUILD, _GUILD_OWN = ".guild/attrs/flags", "attrs/flags"
 _SWEEP = "multirun.yaml"
 
 
@@ -82,7 +82,8 @@ def _settings_of(folder: Folder, of: Folder, up: str) -> tuple[str, ...]:
     """Returns the settings files of one folder, which is ``up`` from the folder ``of``, relative to ``of``."""
     named = [n for n in folder.files.keys() & SETTINGS_NAMES.keys() if n in CONFIG_NAMES or _is_settings(of, up + n)]
     beside = [up + n for n in sorted(named, key=list(SETTINGS_NAMES).index)] if named else []
-    guild = [up + _GUILD] if ".guild" in folder.folders and of.find(up + _GUILD) else []
+    flags = _GUILD if ".guild" in folder.folders else _GUILD_OWN if folder.name == ".guild" else ""
+    guild = [up + flags] if flags and of.find(up + flags) else []
     return (*beside, *guild, *(n for below in _BELOW if below in folder.folders for n in _below(of, up + below)))
 
 

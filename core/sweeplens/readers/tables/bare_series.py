@@ -18,6 +18,7 @@ from sweeplens.counting import count_of
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.compression import plain_name
+from sweeplens.readers.decoding.delimited.table import ColumnPlan, TableReading, read_header, read_table
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.settings_text import settings_in_text
 from sweeplens.readers.decoding.sidecars import SETTINGS_NAMES, config_files
@@ -43,6 +44,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)"
 _LIST = re.compile(
     rb"\s*\[\s*(?:(?:-?\d[\d.eE+-]*|NaN|-?Infinity|null)\s*,\s*){2}(?:-?\d[\d.eE+-]*|NaN|-?Infinity|null)\s*[,\]]"
 )
+_NAMED = b"epoch,step,"  # d3rlpy's tables of gradients have names of columns
 _ROW = re.compile(rf"(?:(\d+),)?(\d+),{_NUMBER}", re.IGNORECASE)
 
 
@@ -50,13 +52,13 @@ class BareSeries:
     """Series without names: tables of two or three numbers a row, lists of numbers.
 
     Producer: TorchRL's ``CSVLogger``, d3rlpy's file adapter, ``json.dump(losses, file)``
-    Files: ``scalars/**/<metric>.csv`` of ``step,value``; several ``<metric>.csv`` of ``epoch,step,value`` in one folder; ``<measure>.json`` with a list of numbers; a config beside them, ``texts/hparams*.txt``
-    Reads: every value at its step, or at its place in a list, under the name of its file
+    Files: ``scalars/**/<metric>.csv`` of ``step,value``; several ``<metric>.csv`` of ``epoch,step,value`` in one folder, and tables ``epoch,step,min,max,...`` of gradients beside them; ``<measure>.json`` with a list of numbers; a config beside them, ``texts/hparams*.txt``
+    Reads: every value at its step, or at its place in a list, under the name of its file, of a table of gradients as ``<file>/<column>``
     Leaves: the epoch, which the step counts more finely
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "bare_series"
-    version = 2
+    version = 3
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims the tables of a folder as one run."""
@@ -77,14 +79,15 @@ class BareSeries:
         ]
         if len(mine) > 1 or lists:
             tables = mine if len(mine) > 1 else []
-            yield Claim((*tables, *lists, *config_files(folder)))
+            named = [n for n in names if folder.head(n).startswith(_NAMED)] if tables else []
+            yield Claim((*tables, *named, *lists, *config_files(folder)))
 
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Reads every table whole."""
         tables = [f for f in source.files if f.path.endswith(".csv")]
         lists = [f for f in source.files if plain_name(f.path).endswith(".json") and _is_measure(f.path)]
         problems: list[Problem] = []
-        frames = [_read(f, _metric(f.path), source.relative, problems) for f in tables]
+        frames = [_read(f, source.relative, problems) for f in tables]
         frames += [_read_list(f, source.relative, problems) for f in lists]
         settings: dict[str, object] = {}
         for entry in source.files:
@@ -140,9 +143,20 @@ def _metric(path: str) -> str:
     return below.removesuffix(".csv")
 
 
-def _read(entry: FileStat, metric: str, run: str, problems: list[Problem]) -> pl.DataFrame:
-    """Returns the points of one table; a row that is no such row is a problem, an unfinished last one waits."""
+def _read(entry: FileStat, run: str, problems: list[Problem]) -> pl.DataFrame:
+    """Returns the points of one table, with or without names of columns."""
     data = compression.read_plain(entry.path)
+    if not data.startswith(_NAMED):
+        return _read_rows(entry, data, run, problems)
+    plan = ColumnPlan("step", prefix=f"{_metric(entry.path)}/", leave=frozenset({"epoch"}))
+    header = read_header(entry.path, ",")
+    table = read_table(entry.path, header, plan, run) if header is not None else TableReading()
+    problems += table.problems
+    return table.points
+
+
+def _read_rows(entry: FileStat, data: bytes, run: str, problems: list[Problem]) -> pl.DataFrame:
+    """Returns the points of a table without names; a row that is no such row is a problem, an unfinished last one waits."""
     whole = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace")
     if len(whole) < len(data):
         problems.append(Problem(entry.path, "the last row has no newline: it is read when it is complete", kind="torn"))
@@ -159,7 +173,7 @@ def _read(entry: FileStat, metric: str, run: str, problems: list[Problem]) -> pl
     return pl.DataFrame(
         {
             "run_id": pl.repeat(run, good.height, dtype=pl.String, eager=True),
-            "metric": pl.repeat(metric, good.height, dtype=pl.String, eager=True),
+            "metric": pl.repeat(_metric(entry.path), good.height, dtype=pl.String, eager=True),
             "step": cells.list.get(-2).cast(pl.Int64, strict=False).fill_null(0),
             "value": cells.list.get(-1).str.to_lowercase().cast(pl.Float64, strict=False),
             "wall_time": pl.repeat(None, good.height, dtype=READING_SCHEMA["wall_time"], eager=True),

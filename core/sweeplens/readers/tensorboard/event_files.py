@@ -27,7 +27,7 @@ class TensorBoard:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "tensorboard"
-    version = 7
+    version = 8
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims a folder with event files, and its subfolders that are part of the same run."""

@@ -4,9 +4,9 @@ A folder with event files is a run. A subfolder belongs to the same run when it 
 or when it is named after a part of a training (``train``, as Keras writes beside the file of its hparams callback;
 ``eval_unseen``, as the estimators of TensorFlow do; ``metrics``):
 
-    session   written by ``add_hparams``: the hparams plugin's experiment, start and end, then each metric once. Several sessions
-              belong to the run only if all have the same hyperparameters. Otherwise each is a run, as in TensorBoard, and an
-              empty event file beside them is not a run
+    session   written by ``add_hparams``: the hparams plugin's experiment, start and end, then each metric once. Several sessions,
+              in one folder or in several, belong to the run only if all have the same hyperparameters. Otherwise each is a run,
+              as in TensorBoard, and an empty event file beside them is not a run
     branch    written by ``add_scalars(main, {key: ...})``: the folder is named after its only tag, ``<main>_<key>`` by torch,
               ``<main>/<key>`` by tensorboardX
 
@@ -76,8 +76,9 @@ def _branches_and_sessions(folder: Folder) -> tuple[list[str], list[tuple[str, E
     for path, child in _event_folders(folder):
         files = event_files(child)
         heads = [child.head(n) for n in files]
-        if "/" not in path and len(files) == 1 and is_session(path, heads[0], child.files[files[0]].size):
-            sessions.append((f"{path}/{files[0]}", facts_of_folder(heads[0]).facts))
+        told = zip(files, heads, strict=True)
+        if "/" not in path and files and all(is_session(path, head, child.files[n].size) for n, head in told):
+            sessions += [(f"{path}/{n}", facts_of_folder(head).facts) for n, head in zip(files, heads, strict=True)]
         elif files and len(files) == len(child.files) and all(_is_branch(path, head) for head in heads):
             branches += [f"{path}/{n}" for n in files]
     return branches, sessions

@@ -31,13 +31,13 @@ def read_run(source: Source, resume: Resume | None) -> Reading:
     events = ScalarEvents(EventFacts(**state.get("said", {})))
     offsets: dict[str, int] = dict(state.get("offsets", {}))
     problems: list[Problem] = []
-    sessions = False
+    sessions, own = False, frozenset[str]()
     for entry in source.files:
         key = entry.path[len(source.path) :].replace("\\", "/").lstrip("/")
         at = offsets.get(key, 0)
         if "tfevents" in key.rpartition("/")[2] and at != _ENDED:
-            offsets[key], session = _read_file(entry, key, at, events, problems)
-            sessions = sessions or session
+            offsets[key], session = _read_file(entry, key, at, events, own, problems)
+            sessions, own = sessions or session, own if session else frozenset(events.names)
     points = events.frame(source.relative)
     record, more = _described(source, events.facts, points)
     after = None
@@ -46,14 +46,17 @@ def read_run(source: Source, resume: Resume | None) -> Reading:
     return Reading((record,), points, (*problems, *more), after)
 
 
-def _read_file(entry: FileStat, key: str, at: int, events: ScalarEvents, problems: list[Problem]) -> tuple[int, bool]:
-    """Reads one event file from an offset; returns the offset after it, and whether it is a session's file."""
+def _read_file(
+    entry: FileStat, key: str, at: int, events: ScalarEvents, own: frozenset[str], problems: list[Problem]
+) -> tuple[int, bool]:
+    """Reads one event file from an offset; returns the offset after it, and whether it is a session's file. ``own``: the metrics
+    that the run logged itself."""
 
     child = key.rpartition("/")[0]
     with open_buffered(entry.path) as stream:
         session = bool(child) and is_session(child, stream.read(HEAD_BYTES), entry.size)
         records = TFRecords(stream, entry.path, max(entry.size, stream.seek(0, 2)), at)
-        own, broken = frozenset(events.names), events.broken
+        broken = events.broken
         if session:
             events.read(records.batches(), lambda tag: f"hparam/{tag}" if tag in own else tag)
         else:

@@ -17,6 +17,7 @@ _KILLED = re.compile(
     r"(?i)slurm(?:stepd|d)\S*: error.*(?:CANCELLED|TIME LIMIT)|^KeyboardInterrupt|^(?:Terminated|Killed)$|oom[-_ ]kill event"
     r"|\*\*\* (?:JOB|STEP)\b.*(?:CANCELLED|PREEMPT)|\bCANCELLED AT \S+ DUE TO\b|PBS: job killed|TERM_(?:RUN|MEM)LIMIT"
     r"|received signal (?:2|9|15)\b|Job has timed out\b"
+    r"|\"run_stop\".*\"status\": ?\"aborted\""
 )
 _PREFIX = re.compile(
     r"^(?:\[?rank\d+\]?:|\[?[\d\-/ :,.T]{10,}\]?)\s*(?:[-|:]?\s*\[?(?:INFO|ERROR|CRITICAL)\]?\s*[-|:]?\s*)?"
@@ -34,6 +35,7 @@ _FINISHED = re.compile(
     r"|\b(?:finished|completed|done with|end of) (?:the )?(?:training|fitting|finetuning|fine-tuning|job)\b"
     r"|\btrain(?:ing)? (?:end|complete)\b|^optimization done|^Done\.?!?$|`?Trainer\.fit`? stopped: `?max_|'train_runtime'"
     r"|Total training time|training time\b.{0,12}\d+:\d\d"
+    r"|\"run_stop\".*\"status\": ?\"success\""
 )
 _PRUNED = re.compile(r"(?i)\btrial (?:number )?#?(\d+) (?:was |is |has been )?pruned\b|\bTrialPruned\b")
 _NOT_AN_END = re.compile(r"(?i)\bepoch\b.*\b(?:done|finished|completed?)\b|not (?:finished|complete)|\bif\b|will be")

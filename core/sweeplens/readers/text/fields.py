@@ -40,6 +40,8 @@ _TEXT_ONLY = re.compile(r"\s*[A-Za-z][\w/]*\s*[|,;]")  # ``val: n/a |``
 _GROUP = re.compile(r"([A-Za-z][\w.-]*)\s?[\[{(][^\[\]{}()]*$")
 _GLUED_UNIT = re.compile(r"(?:[mun]?s|secs?|min|hr?|d|[kKMGT]i?B?|B)(?=[\s,;|)]|$)(?!\s*[:=]\S)")
 _COUNTED_NEXT = re.compile(r"\s+(?:images|samples|tokens|items|examples)\s+")  # ``loss 0.5 tokens 1200``
+_NOUN = re.compile(r" [A-Za-z]+, ?")
+_NOUN_NEXT = re.compile(r" [A-Za-z]+(?:,|\s*$)")
 _EDGE = " \t:=[(<{*#>|-–•~\"'`"
 
 
@@ -94,14 +96,21 @@ def fields_of(body: str, tokens: list[str]) -> list[LineField]:
             continue
         label, tight = _label(before, fields[-1] if fields else None)
         section = _section_in(before, tight=tight) or section if mark is not marks[0] else ""
-        fields.append(
-            LineField(
-                label, place_of(mark.group()), tight, before, after, kind=_kind_of(mark.group()), section=section, at=mark.start(),
-                whole=not re.search(r"[.eE]|nan|inf", tokens[place_of(mark.group())], re.IGNORECASE),
-                group=_group(body[: mark.start()]),
-            )
+        field = LineField(
+            label, place_of(mark.group()), tight, before, after, kind=_kind_of(mark.group()), section=section, at=mark.start(),
+            whole=not re.search(r"[.eE]|nan|inf", tokens[place_of(mark.group())], re.IGNORECASE),
+            group=_group(body[: mark.start()]),
         )  # fmt: skip
+        if fields and _is_counted(fields[-1], field):
+            field.label = ""
+        fields.append(field)
     return fields
+
+
+def _is_counted(last: LineField, field: LineField) -> bool:
+    """Whether the word before a number is what the number before it counts: ``1 tree, 4 leaves``."""
+    counts = last.whole and field.whole and not last.label and last.total is None
+    return counts and bool(_NOUN.fullmatch(field.before)) and bool(_NOUN_NEXT.match(field.after))
 
 
 def _belongs_to(fields: list[LineField], sign: str, before: str, after: str, tokens: list[str]) -> bool:

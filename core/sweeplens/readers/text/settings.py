@@ -1,7 +1,8 @@
 """Finds hyperparameters in the text that a program printed before its first row.
 
 It reads ``Namespace(a=1)``, dictionaries and JSON objects, blocks of at least three lines ``key: value`` or ``key = value``
-(nested as in YAML), tables of ``| key | value |``, and one line with several ``key: value``. Text is parsed, never executed.
+(nested as in YAML), records ``{"key": "seed", "value": 3, ...}``, tables of ``| key | value |``, and one line with several
+``key: value``. Text is parsed, never executed.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _ROW = re.compile(r"^\s*\|\s*([A-Za-z_][\w./\-]*)\s*\|\s*([^|]*\S)\s*\|\s*$")
 _ITEM = re.compile(r"^\s*-\s+\S")
 _RULE = re.compile(r"^[\s\-=+*#|_]*$")
 _DEFAULT = re.compile(r"\s+\[default: [^\]]*\]\s*$")
+_NAMED_VALUE = frozenset({"key", "value"})
 _NEVER = frozenset({"http", "https", "warning", "error", "info", "debug", "note", "traceback", "file", "usage"})
 
 
@@ -93,8 +95,14 @@ def _objects(text: str) -> Iterator[dict[str, object]]:
         inside = _balanced(text, at)
         loaded = _object(inside) if inside.count(":") >= _LEAST else None
         if loaded is not None and len(loaded) >= _LEAST and not _is_row(loaded):
-            yield loaded
+            yield _named_value(loaded) if loaded.keys() >= _NAMED_VALUE else loaded
         at += max(1, len(inside) if loaded is not None else 1)
+
+
+def _named_value(record: dict[str, object]) -> dict[str, object]:
+    """Returns the setting that a record states by its name, as MLPerf's loggers do; {} where it states no value."""
+    key, value = record["key"], record["value"]
+    return {key: value} if isinstance(key, str) and key and value is not None else {}
 
 
 def _is_row(loaded: dict[str, object]) -> bool:

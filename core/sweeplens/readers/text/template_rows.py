@@ -102,18 +102,27 @@ def without_axis(axes: AxisColumns, templates: dict[int, LineTemplate]) -> list[
 
 
 def once_before_rows(groups: list[TemplateRows]) -> list[str]:
-    """Returns templates with an axis that occur once, before all repeated rows: these are settings."""
-    again = [
-        cast("int", g.lines.min())
-        for g in groups
-        if len(g.lines) > 2 and g.template.values and (g.template.has_axis or g.template.sure)
-    ]
-    first = min(again, default=-1)
+    """Returns templates with an axis that occur once, before all repeated rows: these are settings.
+
+    One with the names of repeated rows is their first row, with another prefix: ``rich`` prints a time only when it changes.
+    """
+    again = [g for g in groups if len(g.lines) > 2 and g.template.values and (g.template.has_axis or g.template.sure)]
+    first = min((cast("int", g.lines.min()) for g in again), default=-1)
+    repeated = {_names_in(g.template) for g in again}
     return [
         key_of(g.template)
         for g in groups
-        if len(g.lines) == 1 and g.template.has_axis and (g.template.values or g.template.header) and g.lines[0] < first
+        if len(g.lines) == 1
+        and g.template.has_axis
+        and (g.template.values or g.template.header)
+        and g.lines[0] < first
+        and _names_in(g.template) not in repeated
     ]
+
+
+def _names_in(template: LineTemplate) -> tuple[str, ...]:
+    """Returns the names in the lines of a template, wherever their numbers are."""
+    return (template.split, template.epoch_name, template.fine_name, *(v.name for v in template.values))
 
 
 def rival_counts(groups: list[TemplateRows]) -> list[str]:

@@ -46,7 +46,7 @@ class CometOffline:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "comet_offline"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims archives that begin with such a member."""
@@ -98,7 +98,7 @@ def _add_message(line: bytes, run: str, found: _Experiment) -> None:
         if kind == "metric_msg":
             _metric(payload, run, found)
         elif kind == "parameter_msg":
-            setting = payload["param"]
+            setting = payload["param"] if "param" in payload else payload["params"]  # the latter holds a list
             if setting["paramName"] not in _AUTOMATIC:
                 _put(found.settings, str(setting["paramName"]).split("|"), setting["paramValue"])
         elif kind == "log_other":

@@ -17,7 +17,7 @@ __all__ = ["VisualDL"]
 
 _NAME = re.compile(r"vdlrecords\.\d+.*\.log")
 _HEAD = 8
-_STEP, _TAG, _TIME, _VALUE, _HPARAM = 1, 2, 3, 4, 13
+_STEP, _TAG, _TIME, _VALUE, _HPARAM, _TAG_VALUE = 1, 2, 3, 4, 13, 14
 _META = "meta_data_tag"  # holds the name that the page shows
 _Message = dict[int, list[int | bytes]]
 
@@ -27,12 +27,12 @@ class VisualDL:
 
     Producer: VisualDL (PaddlePaddle)
     Files: ``vdlrecords.<time>.log``, perhaps several in a folder, in the order of their times; a config file beside them
-    Reads: scalars with step and time; hyperparameters of ``add_hparams``
+    Reads: scalars with step and time, those of ``add_scalars`` as ``<group>/<name>``; hyperparameters of ``add_hparams``
     Leaves: images, audio, histograms, text and curves, which are counted by tag
     """
 
     name = "visualdl"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims all records of a folder: they are one run."""
@@ -85,12 +85,20 @@ def _add(value: _Message, run: str, points: PointBuffer, counted: dict[str, int]
     tag = as_text(value[_TAG][-1]) if _TAG in value else ""
     if _HPARAM in value:
         settings.update(_settings(cast("bytes", value[_HPARAM][-1])))
-    elif _VALUE in value:
+    elif _VALUE in value or _TAG_VALUE in value:
         step = as_signed(value[_STEP][-1]) if _STEP in value else 0
         time = as_time(as_signed(value[_TIME][-1]) / 1000) if _TIME in value else None
-        points.add(run, tag, step, as_float(value[_VALUE][-1]), time)
+        name, number = (tag, value[_VALUE][-1]) if _VALUE in value else _one_of_group(tag, value[_TAG_VALUE][-1])
+        points.add(run, name, step, as_float(number), time)
     elif tag and tag != _META:
         counted[tag] = counted.get(tag, 0) + 1
+
+
+def _one_of_group(tag: str, data: int | bytes) -> tuple[str, int | bytes]:
+    """Returns the name and the number of one value of ``add_scalars``; the number 0 is not written."""
+    parts = _message(cast("bytes", data))
+    own = as_text(parts[1][-1]) if 1 in parts else ""
+    return f"{tag}/{own}", parts[2][-1] if 2 in parts else 0
 
 
 def _settings(data: bytes) -> dict[str, object]:

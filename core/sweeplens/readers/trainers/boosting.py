@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from msgspec import Struct
+
 from sweeplens.frames.schemas import ENDED_WITH
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.sidecars import config_files
@@ -20,7 +22,18 @@ _ROW = re.compile(r"^(?:\[[^\]]*\]\s)?\[(\d{1,9})\]\s+((?:\S.*?:\s?[-+.\w]+(?: \
 _VALUE = re.compile(r"([^\t:]+?):\s?([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))(?: ?\+ ?\S+|\+\S+)?(?:\s+|$)")
 _SETS = re.compile(r"^(.+?)'s (.+)$")
 _MARK = re.compile(rb"^(?:\[[^\]\n]*\] )?\[\d+\][ \t]+[^\n\t:]+:\s?[-+.\d]", re.MULTILINE)
+_BEST = re.compile(r"(?i)\bbest iteration(?: is)?:\s*$")  # what early stopping prints above the best round
 _LEAST = 2  # rows
+
+_Values = list[tuple[str, float]]
+
+
+class _PrintedRound(Struct, frozen=True):
+    """A printed round and its values."""
+
+    step: int
+    values: _Values
+    is_best: bool  # printed again by early stopping
 
 
 class BoostingConsole:
@@ -33,7 +46,7 @@ class BoostingConsole:
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "boosting_console"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims texts in which such lines count up. A log beside another reader's files is a copy of these."""
@@ -48,15 +61,13 @@ class BoostingConsole:
     def read(self, source: Source, resume: Resume | None) -> Reading:
         """Reads the whole text; rounds that begin again are another training in the same file."""
         text = compression.read_plain(source.files[0].path).decode("utf-8", "replace")
-        points, run, last, number = PointBuffer(), source.relative, -1, 1
-        for step, values in _rows(text):
-            if step <= last:
-                number += 1
-                run = f"{source.relative}#{number}"
-            last = step
-            for name, value in values:
-                points.add(run, name, step, value)
-        ids = [source.relative, *(f"{source.relative}#{k}" for k in range(2, number + 1))]
+        trainings = _trainings(text)
+        ids = [source.relative, *(f"{source.relative}#{k}" for k in range(2, len(trainings) + 1))]
+        points = PointBuffer()
+        for run, rounds in zip(ids, trainings, strict=True):
+            for step, values in sorted(rounds.items()):
+                for name, value in values:
+                    points.add(run, name, step, value)
         end = log_end(text[-4096:])
         ends = [*(LogEnd() for _ in ids[1:]), end]
         said = [{ENDED_WITH: e.words} if e.words else {} for e in ends]
@@ -70,18 +81,35 @@ def _is_console(folder: Folder, name: str) -> bool:
     sample = head if _MARK.search(head) else folder.sample(name) if head.startswith(b"[") else b""
     if len(_MARK.findall(sample)) < _LEAST:
         return False
-    steps = [step for step, _ in _rows(sample.decode("utf-8", "replace"))]
+    steps = [row.step for row in _rows(sample.decode("utf-8", "replace"))]
     return len(steps) >= _LEAST and steps[1] > steps[0]
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[tuple[str, float]]]]:
-    """Yields the round and the values of each line that has both."""
+def _trainings(text: str) -> list[dict[int, _Values]]:
+    """Returns the rounds of each training in a text, at least one training."""
+    found: list[dict[int, _Values]] = [{}]
+    last = -1
+    for row in _rows(text):
+        if row.is_best:  # a round of the same training: printed before, or between two that were printed
+            found[-1].setdefault(row.step, row.values)
+            continue
+        if row.step <= last:
+            found.append({})
+        last = row.step
+        found[-1][row.step] = row.values
+    return found
+
+
+def _rows(text: str) -> Iterator[_PrintedRound]:
+    """Yields the rows of each line that has a round and values."""
+    before = ""
     for line in text.splitlines():
         row = _ROW.match(line.rstrip()) if "[" in line[:1] else None
         found = _VALUE.findall(row[2]) if row else ()
         values = [(_named(name.strip()), value) for name, text in found if (value := written_number(text)) is not None]
         if row and values:
-            yield int(row[1]), values
+            yield _PrintedRound(int(row[1]), values, bool(_BEST.search(before)))
+        before = line
 
 
 def _named(name: str) -> str:

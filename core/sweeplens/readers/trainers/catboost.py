@@ -16,6 +16,8 @@ from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading
 __all__ = ["CatBoost"]
 
 _TABLE = re.compile(r"(\w+)_error\.tsv|time_left\.tsv")
+_SET = re.compile(r"(?:learn|test)\d*")
+_NUMBERED = re.compile(r"(.+):(\d+)")
 _ABOUT = "catboost_training.json"
 _META = re.compile(rb'"meta"\s*:\s*(\{.*?\})\s*,\s*"iterations"', re.DOTALL)
 _GOALS = {"Min": "lower", "Max": "higher"}
@@ -26,19 +28,19 @@ class CatBoost:
 
     Producer: CatBoost (``train_dir``, by default ``catboost_info/``)
     Files: ``learn_error.tsv``, ``test_error.tsv``, ``time_left.tsv``, ``catboost_training.json``
-    Reads: every metric of every set at its iteration, as ``learn/Logloss`` and ``test/Logloss``; whether lower or higher is better
+    Reads: every metric of every set at its iteration, as ``learn/Logloss``, ``test/Logloss``, ``test1/Logloss``; whether lower or higher is better
     Leaves: the event files in ``learn/`` and ``test/``, which repeat the tables; snapshots of the model
-    """
+    """  # noqa: E501 - a line of docs/formats.md each
 
     name = "catboost"
-    version = 1
+    version = 2
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims a folder with tables of errors."""
         tables = [n for n in folder.free(".tsv") if _TABLE.fullmatch(n) and folder.head(n).startswith(b"iter\t")]
         if not any(n.endswith("_error.tsv") for n in tables):
             return
-        sets = tuple(n for n in folder.folders if f"{n}_error.tsv" in tables)
+        sets = tuple(n for n in folder.folders if _SET.fullmatch(n))
         copies = tuple(f"{n}/{path}" for n in sets for path, _ in folder.folders[n].tree() if "tfevents" in path)
         about = (_ABOUT,) if _ABOUT in folder.files else ()
         yield Claim((*tables, *about, *config_files(folder)), copies=copies, owns=sets)
@@ -50,17 +52,17 @@ class CatBoost:
             name = entry.path.replace("\\", "/").rsplit("/", 1)[-1]
             table = _TABLE.fullmatch(name)
             if table:
-                _read_table(entry, source.relative, f"{table[1] or 'time'}/", points, problems)
+                _read_table(entry, source.relative, table[1] or "time", points, problems)
             elif name == _ABOUT:
                 about = _about(entry)
         records, broken = described_by(source, [RunRecord(source.relative, metadata=about)])
         return Reading(records, points.frame(), (*problems, *broken))
 
 
-def _read_table(entry: FileStat, run: str, prefix: str, points: PointBuffer, problems: list[Problem]) -> None:
+def _read_table(entry: FileStat, run: str, of: str, points: PointBuffer, problems: list[Problem]) -> None:
     """Adds the rows of one table. A row that does not fit the header is a problem; the last one is ``torn``."""
     lines = compression.read_plain(entry.path).decode("utf-8", "replace").split("\n")
-    names = lines[0].rstrip("\r").split("\t")
+    names = _named(of, lines[0].rstrip("\r").split("\t"))
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
             continue
@@ -72,7 +74,16 @@ def _read_table(entry: FileStat, run: str, prefix: str, points: PointBuffer, pro
             continue
         for name, value in zip(names[1:], values, strict=True):
             if value is not None:
-                points.add(run, prefix + name, step, value)
+                points.add(run, name, step, value)
+
+
+def _named(of: str, columns: list[str]) -> list[str]:
+    """Returns the names of the columns with their set: of several test sets, ``AUC:0`` is ``test/AUC``, and a column without
+    a number is of the last set, ``test1/AUC``."""
+    numbers = {c: int(m[2]) for c in columns if (m := _NUMBERED.fullmatch(c)) and m[1] in columns}
+    last = max(numbers.values(), default=-1) + 1
+    places = [(c.rsplit(":", 1)[0], numbers[c]) if c in numbers else (c, last) for c in columns]
+    return [f"{of}{k or ''}/{name}" for name, k in places]
 
 
 def _number(cell: str) -> float | None:

@@ -18,10 +18,11 @@ _MOST = 8  # texts that are looked at
 _AS_PRINTED = 0.005  # the last digit of an epoch
 
 
-def log_beyond(folder: Folder, state: str, logs: Sequence[str]) -> str:
+def log_beyond(folder: Folder, state: str, logs: Sequence[str], *, has_events: bool) -> str:
     """The log of a folder that goes on after a checkpoint's state was saved; "" where there is none.
 
-    ``logs``: those in JSON lines, which name the step. What was printed names the epoch.
+    ``logs``: those in JSON lines, which name the step. What was printed names the epoch; it is not needed where TensorBoard files
+    hold the same at their steps.
     """
     saved = _NUMBER.match(state)
     for name in logs:
@@ -29,7 +30,7 @@ def log_beyond(folder: Folder, state: str, logs: Sequence[str]) -> str:
         if steps and saved and max(steps) > int(saved[1]):
             return name
     epoch = _EPOCH.search(folder.head(state).partition(b'"log_history"')[0])
-    texts = folder.free(*_TEXTS)[:_MOST] if epoch and not logs else ()
+    texts = folder.free(*_TEXTS)[:_MOST] if epoch and not logs and not has_events else ()
     return next((n for n in texts if _last_epoch(folder, n) > float(epoch[1]) + _AS_PRINTED), "") if epoch else ""
 
 

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+import polars as pl
+
 from sweeplens.errors import FormatError
 from sweeplens.readers.decoding import compression
 from sweeplens.readers.decoding.json_lines import decode
 from sweeplens.readers.decoding.sidecars import config_files, in_hydra, read_config
-from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step
+from sweeplens.readers.decoding.values import PointBuffer, as_number, as_step, empty_reading_points, joined_points
 from sweeplens.readers.protocol import Claim, FileStat, Folder, Problem, Reading, Resume, RunRecord, Source
 from sweeplens.readers.tensorboard.folders import facts_of_folder
+from sweeplens.readers.trainers.hf_events import points_after
 from sweeplens.readers.trainers.hf_logs import log_beyond
 from sweeplens.safe_open import open_buffered
 
@@ -20,10 +23,12 @@ __all__ = ["HfTrainer"]
 
 _STATE = "trainer_state.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_IN_CHECKPOINT = re.compile(r"checkpoint-\d+[/\\][^/\\]+$")
 _RESULTS = ("all_results.json", "eval_results.json", "train_results.json", "predict_results.json", "test_results.json")
 _MODEL_KEYS = (b'"architectures"', b'"model_type"', b'"transformers_version"')
 _LOGS = ("trainer_log.jsonl", "logging.jsonl")
 _LOG_MARKS = (b'"current_steps"', b'"global_step/max_steps"')
+_EVALUATIONS, _EVALUATED = "eval", b"epoch,steps,"
 _EVENTS = 4  # event files whose beginning is read
 _BEGINNING = 1 << 18  # first bytes, which hold the arguments
 _HPARAMS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
@@ -42,12 +47,12 @@ class HfTrainer:
 
     Producer: transformers ``Trainer`` and libraries that build on it (TRL, PEFT, sentence-transformers)
     Files: ``trainer_state.json``, else the one in the ``checkpoint-<N>`` with the highest N; ``*_results.json``, ``adapter_config.json``
-    Reads: every number of ``log_history`` at its step; the schedule's settings; the adapter's settings (PEFT), from the newest checkpoint; a search trial's parameters; best metric; results
-    Leaves: logs beside the state (LLaMA-Factory, ms-swift, printed output), unless they go further than the last checkpoint; checkpoints and TensorBoard files below; pickles
+    Reads: every number of ``log_history`` at its step; what TensorBoard files below have after the last checkpoint; the schedule's settings; the adapter's settings (PEFT), from the newest checkpoint; a search trial's parameters; best metric; results
+    Leaves: logs beside the state (LLaMA-Factory, ms-swift, printed output), unless they go further than the last checkpoint and there are no TensorBoard files; other checkpoints, TensorBoard files and tables of evaluators below; pickles
     """  # noqa: E501 - a line of docs/formats.md each
 
     name = "hf_trainer"
-    version = 6
+    version = 7
 
     def claim(self, folder: Folder) -> Iterable[Claim]:
         """Claims an output folder that has a state, or checkpoints with one."""
@@ -57,13 +62,16 @@ class HfTrainer:
         if not states:
             return
         logs_beside = tuple(n for n in _LOGS if any(mark in folder.head(n) for mark in _LOG_MARKS))
-        further = log_beyond(folder, states[0], logs_beside) if states[0] != _STATE else ""
+        is_checkpoint = states[0] != _STATE
         results = tuple(n for n in _RESULTS if n in folder.files)
         logs = folder.folders.get("runs")
         repeats = tuple(f"runs/{n}" for n, _ in logs.tree()) if logs else ()
-        copies = (*states[1:], *logs_beside, *(n for n in repeats if "events.out.tfevents" in n))
+        events_below = (n for n in repeats if "events.out.tfevents" in n)
+        copies = (*states[1:], *logs_beside, *events_below, *_evaluations(folder))
         owns = tuple({n.split("/")[0] for n in (*checkpoints, *copies) if "/" in n})
-        events = [n for n in copies if "events.out.tfevents" in n][:_EVENTS]
+        events = [n for n in copies if "events.out.tfevents" in n]
+        further = log_beyond(folder, states[0], logs_beside, has_events=bool(events)) if is_checkpoint else ""
+        events = events if is_checkpoint else events[:_EVENTS]
         copies = tuple(n for n in copies if n != further)
         files = (states[0], *results, *_configs(folder), *events)
         yield Claim(files, copies=copies, owns=owns, is_folder=not further, copy_of=further)
@@ -90,7 +98,21 @@ class HfTrainer:
             metadata={**_about(state), **_results(source, problems)},
             non_scalar=non_scalar,
         )
-        return Reading((in_hydra(source, record),), points.frame(), tuple(problems + _newer_checkpoint(source, state)))
+        history_points = points.frame()
+        logged = joined_points((history_points, _after_checkpoint(source, state, history_points)))
+        return Reading((in_hydra(source, record),), logged, tuple(problems + _newer_checkpoint(source, state)))
+
+
+def _after_checkpoint(source: Source, state: Mapping[str, Any], history: pl.DataFrame) -> pl.DataFrame:
+    """Returns what was logged after the state was saved in a checkpoint, from the TensorBoard files; at the step of the
+    checkpoint only metrics that its history does not have, such as the summary of the training."""
+    saved = as_step(state.get("global_step"))
+    if saved is None or not _IN_CHECKPOINT.search(source.files[0].path):
+        return empty_reading_points()
+    events = (f for f in source.files[1:] if "events.out.tfevents" in f.path)
+    later = points_after(events, saved - 1, source.relative)
+    known = history["metric"].unique().implode()
+    return later.filter((pl.col("step") > saved) | ~pl.col("metric").is_in(known))
 
 
 def _arguments(source: Source) -> dict[str, object]:
@@ -115,6 +137,15 @@ def _is_state(folder: Folder, name: str) -> bool:
         return False
     head = folder.head(name)
     return b'"log_history"' in head or (b'"global_step"' in head and b'"best_m' in head)
+
+
+def _evaluations(folder: Folder) -> tuple[str, ...]:
+    """Returns the tables of sentence-transformers' evaluators, whose values are in the state too; () if other files are there."""
+    below = folder.folders.get(_EVALUATIONS)
+    if below is None or below.folders:
+        return ()
+    names = [n for n in below.files if n.endswith("_results.csv") and below.head(n).startswith(_EVALUATED)]
+    return tuple(f"{_EVALUATIONS}/{n}" for n in names) if len(names) == len(below.files) else ()
 
 
 def _configs(folder: Folder) -> tuple[str, ...]:
