@@ -21,7 +21,7 @@ def arms(setting: str, usual: object, other: object) -> list[Row]:
 
 
 def warned(answer: Answer) -> list[str]:
-    return [w for w in answer.basis.warnings if w.startswith("measured differently")]
+    return [w for w in answer.basis.warnings if w.startswith("perhaps measured differently")]
 
 
 def answers_of(db: ExperimentDB) -> list[Answer]:
@@ -34,10 +34,10 @@ def answers_of(db: ExperimentDB) -> list[Answer]:
 def test_every_comparison_warns_of_a_metric_that_is_computed_differently(tmp_path: Path) -> None:
     db = database(tmp_path, arms("metrics.empty_target_value", 0.0, 1.0))
     of_levels, of_sides, *others = (warned(answer) for answer in answers_of(db))
-    assert of_levels == ["measured differently: metrics.empty_target_value is 1.0 in arm=deep, 0.0 in arm=base"]
-    assert of_sides == ["measured differently: metrics.empty_target_value is 1.0 in a, 0.0 in b"]
+    assert of_levels == ["perhaps measured differently: metrics.empty_target_value is 1.0 in arm=deep, 0.0 in arm=base"]
+    assert of_sides == ["perhaps measured differently: metrics.empty_target_value is 1.0 in a, 0.0 in b"]
     for found in others:
-        assert found == ["measured differently: metrics.empty_target_value is 0.0 in arm=base, 1.0 elsewhere"]
+        assert found == ["perhaps measured differently: metrics.empty_target_value is 0.0 in arm=base, 1.0 elsewhere"]
 
 
 @pytest.mark.parametrize(("setting", "usual", "other"), [
@@ -62,7 +62,7 @@ def test_how_often_and_in_which_batches_is_measured_is_no_reason(tmp_path: Path,
 
 def test_a_setting_of_the_measurement_that_defines_the_sides_is_named_once(tmp_path: Path) -> None:
     db = database(tmp_path, arms("splits_file", "v1.json", "v2.json"))
-    assert warned(db.compare(hparam="splits_file")) == ["measured differently: splits_file defines the sides"]
+    assert warned(db.compare(hparam="splits_file")) == ["perhaps measured differently: splits_file defines the sides"]
 
 
 def test_data_of_another_task_and_settings_that_are_matched_are_no_reason(tmp_path: Path) -> None:

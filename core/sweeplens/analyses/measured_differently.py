@@ -141,7 +141,7 @@ def _levels(runs: pl.DataFrame, name: str, replicates: Sequence[str]) -> Iterato
 
 
 def _warning(found: Sequence[str]) -> tuple[str, ...]:
-    return (f"measured differently: {'; '.join(found[:_TOLD])}{_more(len(found) - _TOLD)}",) if found else ()
+    return (f"perhaps measured differently: {'; '.join(found[:_TOLD])}{_more(len(found) - _TOLD)}",) if found else ()
 
 
 def _more(n: int) -> str:
