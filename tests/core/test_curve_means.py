@@ -40,7 +40,7 @@ def test_lines_without_a_colour_are_dashed_where_runs_are_missing_too(db: Experi
     thin = [(series, rows) for series, _, rows in shown if any(r["fewer"] for r in rows)]
     assert any(series.startswith("lr=0.3,") for series, _ in thin)  # grey: neither the best nor the worst
     assert all(dashed for series, dashed, rows in shown if any(r["fewer"] for r in rows))
-    assert "dashed: without some runs of the group (after a gap: without half of them or more)" in chart.caption
+    assert "dashed: without some runs of the group (after a gap: half or more)" in chart.caption
 
 
 def test_a_mean_of_a_third_of_the_runs_does_not_continue_the_mean_of_all(db: ExperimentDB) -> None:

@@ -350,7 +350,7 @@ def missing_words(lines: Sequence[CurveLine]) -> str:
     """Returns what dashes mean, for a note; nothing if no line has them."""
     dashed = any(fewer for line in lines for _, _, fewer in line.stretches())
     few = any(line.left_from < len(line.n) for line in lines)
-    return "; dashed: without some runs of the group" * dashed + " (after a gap: without half of them or more)" * few
+    return "; dashed: without some runs of the group" * dashed + " (after a gap: half or more)" * few
 
 
 def _by(metric: Metric, ask: PlotRequest) -> str:
