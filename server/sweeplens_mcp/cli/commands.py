@@ -107,8 +107,7 @@ def _unrecognized(rest: Sequence[str]) -> str:
 
 def _parser_of(top: argparse.ArgumentParser, command: str) -> argparse.ArgumentParser:
     """Returns the parser of one command."""
-    actions = top._actions  # pyright: ignore[reportPrivateUsage]
-    choices: list[Any] = [action.choices for action in actions if isinstance(action.choices, dict)]
+    choices: list[Any] = [action.choices for action in top._actions if action.nargs == argparse.PARSER]  # pyright: ignore[reportPrivateUsage]
     return choices[0].get(command, top) if choices else top
 
 
