@@ -112,7 +112,7 @@ def test_a_condition_selects_the_same_runs_as_sql(condition: str, ids: str) -> N
         ),
         ('status = "finished"', r"put text in single quotes, as in status = 'finished'"),
         ("status IN (finished, failed)", r"as in status = 'finished'"),
-        ("optim.lr > seeed", r"No column 'seeed'. Nearest: 'seed'"),
+        ('"optim.lr" > seeed', r"No column 'seeed'. Nearest: 'seed'"),
         ('"val/acc" > 0.9', r'as in "val/acc.last"'),
         ('"val/acc.lst" > 0.9', r"Nearest: 'val/acc.last'"),
         ('"optim.lrr" > 1', r"Nearest: 'optim.lr'"),

@@ -117,13 +117,13 @@ def test_calls_of_tools_become_commands(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("words", "pasted"),
     [
-        (["ls", "DIR", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
+        (["ls", "DIR", "--where", "val/acc > 0.5"], """--where '"val/acc.last" > 0.5'"""),
         (["ls", "DIR", "--where", "val/acc>0.5 and optim.lr>0"], """--where '"val/acc.last">0.5 and "optim.lr">0'"""),
-        (["compare", "optim.lr = 0.1", "optim.lr=0.01", "DIR"], """'"optim.lr" = 0.1'"""),
+        (["compare", "val/acc > 0.6", "val/acc<=0.6", "DIR"], """'"val/acc.last" > 0.6'"""),
         (["sql", "SELECT optim.lr FROM runs", "DIR"], """'SELECT "optim.lr" FROM runs'"""),
-        (["call", "list_runs", "where=optim.lr > 0.01", "--root", "DIR"], """'where="optim.lr" > 0.01'"""),
-        (["plot", "curves", "DIR", "-o", "x.json", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
-        (["report", "DIR", "-o", "x.html", "--where", "optim.lr > 0.01"], """--where '"optim.lr" > 0.01'"""),
+        (["call", "list_runs", "where=val/acc > 0.5", "--root", "DIR"], """'where="val/acc.last" > 0.5'"""),
+        (["plot", "curves", "DIR", "-o", "x.json", "--where", "val/acc > 0.5"], """--where '"val/acc.last" > 0.5'"""),
+        (["report", "DIR", "-o", "x.html", "--where", "val/acc > 0.5"], """--where '"val/acc.last" > 0.5'"""),
     ],
 )
 def test_a_name_without_quotes_is_answered_with_words_that_a_shell_takes(
@@ -134,15 +134,24 @@ def test_a_name_without_quotes_is_answered_with_words_that_a_shell_takes(
     assert wrong.returncode == 2
     assert wrong.stderr.rstrip().endswith(f" Write: {pasted}")
     mended = shlex.split(pasted)[-1]
-    first = next(i for i, word in enumerate(typed) if ("optim.lr" in word))
+    first = next(i for i, word in enumerate(typed) if "optim.lr" in word or "val/acc" in word)
     again = [
         *typed[:first],
         mended,
-        *(mended.replace("0.1", "0.01") if "optim.lr=" in w else w for w in typed[first + 1 :]),
+        *(mended.replace(" > ", " <= ") if "val/acc<=" in w else w for w in typed[first + 1 :]),
     ]
     right = run(*again, folder=tmp_path)
     assert right.returncode == 0, right.stderr
     assert [file.name for file in tmp_path.iterdir()] in ([], ["x.json"], ["x.html"])
+
+
+def test_a_condition_whose_names_can_only_mean_columns_needs_no_quotes(sweep: Path) -> None:
+    plain, quoted = (
+        run("ls", str(sweep), "--where", condition, "--format", "csv", folder=sweep.parent)
+        for condition in ("optim.lr > 0.01 AND val/acc.last > 0.5", '"optim.lr" > 0.01 AND "val/acc.last" > 0.5')
+    )
+    assert plain.returncode == 0
+    assert plain.stdout == quoted.stdout
 
 
 @pytest.mark.parametrize(

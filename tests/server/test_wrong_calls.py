@@ -70,7 +70,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     ("rank_runs", {**RANK, "where": "val/acc.max > 0.9"}, ('"val/acc.max"',)),
     ("rank_runs", {**RANK, "where": '"val/acc.best" > 0.9'}, ("'val/acc.max'", "'val/acc.min'")),
     ("rank_runs", {**RANK, "where": '"val/acc.final" > 0.9'}, ("Nearest: 'val/acc.last'",)),
-    ("rank_runs", {**RANK, "where": "optim.lr > 0.05"}, ('"optim.lr"',)),
+    ("rank_runs", {**RANK, "where": "optim.lrr > 0.05"}, ('"optim.lr"',)),
     ("rank_runs", {**RANK, "where": "'optim.lr' > 0.05"}, ("double quotes", '"optim.lr"')),
     ("rank_runs", {**RANK, "where": "learning_rate > 0.05"}, ("Nearest: 'optim.lr'",)),
     ("rank_runs", {**RANK, "where": "status = finished"}, ("status = 'finished'",)),

@@ -68,12 +68,14 @@ def _parsed(
     known = _KnownColumns(runs, with_run_columns(runs, series, _columns(tree), more), series, more)
     columns = set(known.table.columns)
     unknown = [n for n in _column_nodes(tree) if not n.quote and ("." in n.name or n.name not in columns)]
-    if not unknown:
+    if not unknown or isinstance(tree, ColumnNode):  # a name alone is no condition, with quotes either
         return text, tree, known
     metrics: list[str] = series["metric"].unique().to_list()
     meant = [n for n in unquoted_names(text, runs.columns, metrics) if text[n.at : n.end] == n.name]
     meant = [n for n in meant if any(n.at <= node.at < n.end for node in unknown)]
-    return _parsed(with_quotes(text, meant), runs, series, more) if meant else (text, tree, known)
+    if not all(any(n.at <= node.at < n.end for n in meant) for node in unknown):
+        return text, tree, known
+    return _parsed(with_quotes(text, meant), runs, series, more)
 
 
 def _existing_values(part: ConditionNode, table: pl.DataFrame) -> str:
