@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
-from sweeplens_mcp.cli.parsing import CommandListFormatter, SentenceParser
+from sweeplens_mcp.cli.parsing import CommandListFormatter, SentenceParser, parser_of, unrecognized
 from sweeplens_mcp.cli.question_names import QUESTIONS, command_for
 from sweeplens_mcp.cli.streams import discard_stdout, open_closed_streams, use_utf8
 from sweeplens_mcp.logs import LEVELS
@@ -97,18 +97,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     elif rest and "folders" in options and not any(r.startswith("-") for r in rest):
         options.folders += rest
     elif rest:
-        _parser_of(top, arguments[0]).error(_unrecognized(rest))
+        parser_of(top, arguments[0]).error(unrecognized(rest))
     return options
-
-
-def _unrecognized(rest: Sequence[str]) -> str:
-    return f"unrecognized arguments: {' '.join([word for word in rest if word.startswith('-')] or rest)}"
-
-
-def _parser_of(top: argparse.ArgumentParser, command: str) -> argparse.ArgumentParser:
-    """Returns the parser of one command."""
-    choices: list[Any] = [action.choices for action in top._actions if action.nargs == argparse.PARSER]  # pyright: ignore[reportPrivateUsage]
-    return choices[0].get(command, top) if choices else top
 
 
 def _check_order(top: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
@@ -130,7 +120,7 @@ def _check_rest_of_call(top: argparse.ArgumentParser, rest: Sequence[str]) -> No
     name = argument_for(option)
     if name:
         top.error(f"unrecognized arguments: {option}. With `call`, arguments are name=value: {name}=...")
-    _parser_of(top, "call").error(_unrecognized(rest))
+    parser_of(top, "call").error(unrecognized(rest))
 
 
 def _check_command(top: argparse.ArgumentParser, arguments: Sequence[str]) -> None:

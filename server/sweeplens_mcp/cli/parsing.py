@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
-__all__ = ["CommandListFormatter", "SentenceParser", "unknown_option"]
+__all__ = ["CommandListFormatter", "SentenceParser", "parser_of", "unknown_option", "unrecognized"]
 
 _MEANT = {
     **dict.fromkeys(("filter", "condition", "query", "match", "if", "status", "select"), ("--where",)),
@@ -60,6 +61,17 @@ def unknown_option(parser: argparse.ArgumentParser, word: str) -> str:
     long = [option for option in known if option.startswith("--")]
     near = [meant] if meant else nearest(f"--{name.lstrip('-')}", long)
     return f"No option {name}." + (f" Nearest: {', '.join(near)}." if near else "")
+
+
+def unrecognized(rest: Sequence[str]) -> str:
+    """Returns argparse's sentence for words that are left over: the options among them, if there are some."""
+    return f"unrecognized arguments: {' '.join([word for word in rest if word.startswith('-')] or rest)}"
+
+
+def parser_of(top: argparse.ArgumentParser, command: str) -> argparse.ArgumentParser:
+    """Returns the parser of one command."""
+    choices: list[Any] = [action.choices for action in top._actions if action.nargs == argparse.PARSER]  # pyright: ignore[reportPrivateUsage]
+    return choices[0].get(command, top) if choices else top
 
 
 class CommandListFormatter(argparse.HelpFormatter):
