@@ -35,7 +35,6 @@ Numbers: TypeAlias = Sequence[float] | pl.Series
 
 __all__ = ["GapSignificance", "gap_significance", "shrunk", "single_runs", "without_blocks"]
 
-_TINY = 1e-6  # an adjusted p below which its bound stands for it: a studentised range costs far more
 _MOST_GROUPS = 1000
 _EQUAL, _EQUAL_PAIRS = 0.25, 0.5
 _ALIKE = 2  # the largest group is at most so many times the smallest
@@ -133,12 +132,8 @@ def _stepped(t: Array, df: Array) -> Array:
         return np.minimum(2 * t_tails(df, t) * (k * (k - 1) / 2), 1.0)
     plain = 2 * np.array([t_tail(free, size) for size, free in zip(t.tolist(), df.tolist(), strict=True)])
     order = np.argsort(plain, kind="stable")
-    among = k - np.arange(k - 1)
-    tails = plain[order] * among * (among - 1) / 2  # Bonferroni's bound, which is close where it is tiny
-    near = tails > _TINY
-    tails[near] = range_tails(t[order][near] * np.sqrt(2), among[near], df[order][near])
     adjusted = np.empty_like(t)
-    adjusted[order] = np.maximum.accumulate(tails)
+    adjusted[order] = np.maximum.accumulate(range_tails(t[order] * np.sqrt(2), k - np.arange(k - 1), df[order]))
     return adjusted
 
 
