@@ -45,10 +45,10 @@ class ComparisonQuestions(CostQuestions):
 
         Last values would hold trials that were stopped early against full runs, and those survived because they were good.
         """
-        from sweeplens.analyses.rungs import rungs_of
+        from sweeplens.analyses.rungs import ends_vary, rungs_of
         from sweeplens.analyses.sides import select_sides
 
-        if options.reduce != DEFAULT_REDUCE or options.axis != "step":
+        if options.reduce != DEFAULT_REDUCE or options.axis != "step" or not ends_vary(view.series):
             return options
         runs = select_sides(view.runs, view.series, a, b, view.more).runs_of(view.runs) if a or b else view.runs
         rungs = rungs_of(runs, view.series.join(runs.select("run_id"), on="run_id", how="semi"))

@@ -224,10 +224,10 @@ def continued(runs: pl.DataFrame) -> tuple[str, ...]:
     if not told.height:
         return ()
     run_id, earlier = told.sort("run_id").row(0)
-    n, before = told.height, ", ".join(map(str, json.loads(earlier)))
+    n, before = told.height, [str(part) for part in json.loads(earlier)]
     return (
         f"{count_of(n, 'run')} {verb(n, 'was', 'were')} resumed in another folder and {verb(n, 'counts', 'count')} once, with the "
-        f"curves joined: {before} {verb(1 + before.count(', '), 'is', 'are')} continued by {run_id}"
+        f"curves joined: {', '.join(before)} {verb(len(before), 'is', 'are')} continued by {run_id}"
         f"{f', and {n - 1} more' if n > 1 else ''} (column {CONTINUES})",
     )
 

@@ -63,6 +63,18 @@ def test_the_batch_size_of_an_evaluation_is_no_factor(tmp_path: Path) -> None:
     assert not any(" x " in left.reason for left in answer.basis.left_out)
 
 
+def test_a_product_that_is_not_matched_is_named_as_confounded(tmp_path: Path) -> None:
+    """The sides never have the same product: they are matched on the learning rate, and the factors are what else differs."""
+    names = ("batch_size", "accum")
+    small = runs_of("ce", [(128, 2), (256, 1), (128, 2), (256, 1)], names, 0.0)
+    large = runs_of("focal", [(512, 2), (1024, 1), (512, 2), (1024, 1)], names, 0.05)
+    for i, row in enumerate([*small, *large]):
+        row["hyperparameters"] = {**dict(row["hyperparameters"]), "lr": (0.1, 0.2)[i // 2 % 2]}  # type: ignore[call-overload]
+    answer = database(tmp_path, [*small, *large]).compare("loss = 'focal'", "loss = 'ce'")
+    assert any("Matched on lr" in note for note in answer.notes), answer.notes
+    assert any("confounded" in note and "batch_size" in note for note in answer.notes), answer.notes
+
+
 @given(st.lists(st.tuples(st.sampled_from([32, 64, 128, 256]), st.sampled_from([1, 2, 4, 8])), min_size=2, max_size=6))
 def test_exactly_the_runs_of_the_same_product_are_used(factors: list[tuple[int, int]]) -> None:
     runs = pl.DataFrame({"batch_size": [b for b, _ in factors], "accum": [a for _, a in factors]})

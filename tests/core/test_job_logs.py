@@ -284,3 +284,15 @@ def test_empty_and_binary_logs_are_no_reason_to_fail(tmp_path: Path) -> None:
     db = opened(tmp_path)
     assert set(ends(db).values()) == {"unknown"}
     assert any("2 files look like logs and were not read" in w for w in warned(db))
+
+
+def test_a_root_whose_name_begins_like_another_ones_has_its_own_logs(tmp_path: Path) -> None:
+    """``exp/2/jobs`` and ``exp2/jobs`` differ only in where the root ends."""
+    for root, fold, text in (("exp", 0, CRASH), ("exp2", 1, DONE)):
+        trained(tmp_path / root, f"runs/fold_{fold}", {"lr": 0.1, "fold": fold})
+        job(
+            tmp_path, "exp/2/jobs/a.out" if root == "exp" else "exp2/jobs/a.out", f"python train.py fold={fold}\n{text}"
+        )
+    config = AnalysisConfig(cache="memory", refresh_seconds=0)
+    found = ends(ExperimentDB(config, [tmp_path / "exp", tmp_path / "exp2"]))
+    assert {run.rpartition("fold_")[2]: status for run, status in found.items()} == {"0": "failed", "1": "finished"}

@@ -201,3 +201,37 @@ def test_a_new_probe_and_a_later_source_are_joined_at_the_next_reading(tmp_path:
     assert db.runs_df.filter(run_id="probe/late")["from.aug"].to_list() == [None]
     write_run(root / "pretrain" / "late", {"aug": "odd", "seed": 9, "lr": 5e-4}, {"loss": _LOSS})
     assert db.runs_df.filter(run_id="probe/late")["from.aug"].to_list() == ["odd"]
+
+
+@pytest.mark.parametrize("theirs", [{}, {"lr": 0.2}, {"lr": 0.2, "seed": 1}], ids=["unknown", "equal", "equal seeds"])
+def test_sources_that_nothing_tells_apart_are_two_settings_not_repetitions(
+    tmp_path: Path, theirs: dict[str, object]
+) -> None:
+    """Two teachers without a configuration, or with the same one, differ in what is not known."""
+    for teacher, gain in (("resnet50", 0.0), ("vitb16", 0.1)):
+        source = write_run(tmp_path / "teachers" / teacher, theirs, {"acc": [0.5, 0.6, 0.7]})
+        if not theirs:
+            (source / "config.yaml").unlink()
+        for seed in range(3):
+            acc = [0.4, 0.5, 0.6 + gain + seed / 1000]
+            settings = {"teacher": f"teachers/{teacher}/best.pth", "lr": 0.1, "seed": seed}
+            write_run(tmp_path / "students" / f"{teacher}-s{seed}", settings, {"acc": acc})
+    db = opened(tmp_path)
+    students = "run_id LIKE 'students%'"
+    ranked = db.rank("acc", where=students).table
+    assert ranked.select("teacher", "n").rows() == [
+        ("teachers/vitb16/best.pth", 3),
+        ("teachers/resnet50/best.pth", 3),
+    ]
+    assert db.compare(hparam="teacher", metrics="acc", where=students).table["difference"].to_list() == [
+        pytest.approx(0.1)
+    ]
+
+
+def test_sources_of_the_same_settings_with_seeds_are_repetitions(tmp_path: Path) -> None:
+    """Two of four pretrainings have the same settings and seed, as a training that was made twice has."""
+    for name, aug, seed in (("a", "weak", 0), ("b", "weak", 0), ("c", "weak", 1), ("d", "strong", 0)):
+        write_run(tmp_path / "pre" / f"{name}1", {"aug": aug, "seed": seed}, {"loss": [3.0, 2.0, 1.0]})
+        write_run(tmp_path / "probe" / name, {"init_from": f"pre/{name}1/last.pt", "lr": 0.1}, {"acc": [0.1, 0.2, 0.3]})
+    ranked = opened(tmp_path).rank("acc").table
+    assert dict(ranked.select("from.aug", "n").iter_rows()) == {"weak": 3, "strong": 1}

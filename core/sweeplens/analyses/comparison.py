@@ -132,15 +132,8 @@ def compare(
             both, first, points, how, cases[0], made.setup, reduced.values, options.goals, counters
         )
     notes += coverage_note(cover)
-    tables = _tables(made.setup, cases if metrics else cases[:1])  # the same runs pair in each metric
-    if not options.matched_only:
-        known = _in_budget(names, bool(metrics), options, of_sides)
-        budget = at_equal_budget(
-            of_sides, points, sides, known, axis=options.axis, threshold=options.threshold, alone=both is runs
-        )
-        tables = {"hyperparameters": differing_hparams(runs, sides), "budget": budget, **tables}
-    if by_task:
-        tables = {"by_task": by_task.by_task, "by_level": by_task.by_level, **tables}
+    known = _in_budget(names, bool(metrics), options, of_sides)
+    tables = _tables(made, cases if metrics else cases[:1], by_task, points, known, options)
     ids = reduced.values["run_id"].unique() if pooled else _used(cases, reduced.values)
     measured = _measured_differently(runs, sides, ids, options)
     table = _table(cases, interim_alpha(len(cover.running) / len(sides.both)) if cover else ALPHA)
@@ -199,10 +192,22 @@ def _in_budget(names: Sequence[str], asked: bool, options: ComparisonOptions, se
     return {m: g for m in shown if (g := known_goal(m, options.goals)) != "unknown"}
 
 
-def _tables(setup: ComparisonSetup, shown: Sequence[MetricComparison]) -> dict[str, pl.DataFrame]:
-    """Returns the pairs, and the strata where runs are matched."""
-    pairs = {"pairs": _pair_table(shown)}
-    return {**pairs, "strata": _strata_table(shown)} if setup.matching and setup.matching.by else pairs
+def _tables(
+    made: _Compared, shown: Sequence[MetricComparison], by_task: DifferenceTables | None, points: PointSource,
+    budgets: Mapping[str, str], options: ComparisonOptions,
+) -> dict[str, pl.DataFrame]:  # fmt: skip
+    """Returns the tables beside the metrics. ``shown``: cases with pairs and strata (the same runs pair in each metric);
+    ``budgets``: metrics of the table budget, with their goals."""
+    tables = {"by_task": by_task.by_task, "by_level": by_task.by_level} if by_task else dict[str, pl.DataFrame]()
+    if not options.matched_only:
+        sides = made.setup.sides
+        alone = sides.runs_of(made.runs) is made.runs
+        tables["hyperparameters"] = differing_hparams(made.runs, sides)
+        tables["budget"] = at_equal_budget(
+            made.series, points, sides, budgets, axis=options.axis, threshold=options.threshold, alone=alone
+        )
+    tables["pairs"] = _pair_table(shown)
+    return {**tables, "strata": _strata_table(shown)} if made.setup.matching else tables
 
 
 def _without_row(names: Sequence[str], cases: Sequence[MetricComparison]) -> tuple[str, ...]:

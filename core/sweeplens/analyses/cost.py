@@ -78,7 +78,7 @@ def cost(
     cut = coverage_of(runs, asked.filter(pl.col("run_id").is_in(table["run_id"].implode()))).marked
     groups = _grouped(table.with_columns(cut=pl.col("run_id").is_in(list(cut))), ask, costs, units)
     notes = (
-        *_totals(costs, reduced.values.height),
+        *_totals(costs, table.height),
         *_never_reached(table, ask, units),
         *_front_note(groups, ask, costs),
         *cost_ratio_note(everyone, costs.table, tasks, replicates),

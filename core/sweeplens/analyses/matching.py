@@ -87,7 +87,10 @@ def match_sides(
     labels = tuple(levels.select(pl.concat_str(shown, separator=", ")).to_series().to_list()) if shown else (_ALL,)
     lone = tuple(alone["run_id"].sort().to_list())
     blocks, pairs = (tuple(n.removeprefix("hparam.") for n in part) for part in (folds, pairing))
-    return Matching(kept, tuple(shared), labels, levels, numbers, never, lone, seeds_once(kept), factors, blocks, pairs)
+    matched_factors = factors if " x ".join(factors) in shared else ()
+    return Matching(
+        kept, tuple(shared), labels, levels, numbers, never, lone, seeds_once(kept), matched_factors, blocks, pairs
+    )
 
 
 def _in_cells(table: pl.DataFrame, shared: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

@@ -1,4 +1,4 @@
-"""Finds settings of the measurement in which compared runs differ: their values are not measured on the same thing.
+"""Finds settings of the measurement in which compared runs differ: their values may not be measured on the same thing.
 
 is_measurement             whether a name says which validation or test data is used, or how a metric is computed
 measured_differently       warnings for groups or levels: the setting varies within a task

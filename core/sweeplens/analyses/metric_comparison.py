@@ -10,13 +10,15 @@ from msgspec import Struct
 
 from sweeplens.analyses.matching import Matching, match_sides
 from sweeplens.analyses.noise import Spread
-from sweeplens.analyses.pooled_difference import PooledDifference, has_many_digits, pooled_difference
+from sweeplens.analyses.pooled_difference import PooledDifference, pooled_difference, with_copies
 from sweeplens.analyses.sides import Sides, pair_runs
 from sweeplens.analyses.statistics import HUGE, variance
 from sweeplens.analyses.verdicts import Contrast, Delta, blocked_contrast, contrast
 from sweeplens.frames.grouping import is_task, keyed
 
 __all__ = ["ComparisonSetup", "MetricComparison", "WholeComparison", "compare_metric", "setup_of"]
+
+_SIDES = {"run_id": pl.String, "side": pl.String}
 
 
 class MetricComparison(Struct, frozen=True):
@@ -97,16 +99,19 @@ def compare_metric(
         if whole.height > 1:
             a, b = whole["value_a"].to_list(), whole["value_b"].to_list()
             return MetricComparison(metric, goal, contrast(a, b, paired=True, noise=noise), noise, whole, None, delta)
-    drawn = contrast(_without_copies(a), _without_copies(b), paired=False, noise=noise)
+    drawn = contrast(*_without_copies(rows, setup.sides), paired=False, noise=noise)
     return MetricComparison(metric, goal, drawn, noise, None, None, delta)
 
 
-def _without_copies(values: Sequence[float]) -> list[float]:
-    """Returns the values of one side; of equal ones with many digits, which are copies of one run, the first only."""
-    if len(set(values)) == len(values):
-        return list(values)
-    first = {value: i for i, value in reversed(list(enumerate(values)))}
-    return [v for i, v in enumerate(values) if first[v] == i or not has_many_digits(v)]
+def _without_copies(rows: pl.DataFrame, sides: Sides) -> tuple[list[float], list[float]]:
+    """Returns the values of both sides; of copies of a run, the first only."""
+    of_sides = pl.concat(
+        pl.DataFrame({"run_id": ids, "side": [side] * len(ids)}, schema=_SIDES)
+        for side, ids in zip("ab", (sides.a, sides.b), strict=True)
+    )
+    marked = with_copies(of_sides.join(rows, on="run_id", maintain_order="left"))
+    distinct = marked.filter(pl.col("copy").is_first_distinct())
+    return _of_side(distinct, "a"), _of_side(distinct, "b")
 
 
 def _paired_values(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

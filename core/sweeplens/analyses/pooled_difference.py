@@ -33,7 +33,7 @@ _DIGITS = 4  # of values that may be equal by chance
 _FEWEST_PAIRS = 3  # pairs for which runs without a partner are left out
 _FEWEST_FOLDS = 2  # blocks with runs of both sides; degrees of freedom
 
-__all__ = ["PooledDifference", "has_many_digits", "pooled_difference", "spread_of_difference", "without_each"]
+__all__ = ["PooledDifference", "pooled_difference", "spread_of_difference", "with_copies", "without_each"]
 
 
 class PooledDifference(Struct, frozen=True):
@@ -61,7 +61,7 @@ def pooled_difference(matching: Matching, values: pl.DataFrame) -> PooledDiffere
     Runs whose fold has no run on the other side are left out; those whose seed has no partner, where pairing the others gives the
     smaller error. None if no stratum has both sides, or no error can be estimated.
     """
-    rows = _with_copies(matching.table.join(values, on="run_id"))
+    rows = with_copies(matching.table.join(values, on="run_id"))
     found = _over_folds(matching, rows) if matching.folds else None
     return found or _with_partners(matching, rows.with_columns(block=pl.lit(0, pl.UInt32)), folds=False)
 
@@ -102,7 +102,7 @@ def _has_seeds(found: PooledDifference, matching: Matching) -> bool:
     return bool(matching.seeds) and set(matching.seeds) <= set(found.blocks)
 
 
-def _with_copies(rows: pl.DataFrame) -> pl.DataFrame:
+def with_copies(rows: pl.DataFrame) -> pl.DataFrame:
     """Adds ``copy``: a number that runs of one side share if their values are equal to the last of many digits.
 
     They are copies, or differ only in a setting that was never applied, so they tell no more than one of them.
@@ -116,11 +116,6 @@ def _with_copies(rows: pl.DataFrame) -> pl.DataFrame:
     first = equal.group_by("side", "value").agg(first=pl.col("copy").min())
     joined = rows.join(first, on=["side", "value"], how="left", maintain_order="left")
     return joined.with_columns(copy=pl.coalesce("first", "copy")).drop("first")
-
-
-def has_many_digits(value: float) -> bool:
-    """Whether a value has so many digits that two runs are not equal by chance."""
-    return math.isfinite(value) and value != float(f"{value:.{_DIGITS}g}")
 
 
 def spread_of_difference(pooled: PooledDifference, strata: Sequence[int]) -> float | None:

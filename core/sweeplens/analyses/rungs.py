@@ -18,7 +18,7 @@ from sweeplens.analyses.missing_runs import tail_of_draws
 from sweeplens.analyses.statistics import ALPHA
 from sweeplens.frames.grouping import settings_among, varying_hparams
 
-__all__ = ["Rungs", "ladder_text", "rung_warning", "rungs_of"]
+__all__ = ["Rungs", "ends_vary", "ladder_text", "rung_warning", "rungs_of"]
 
 _ENDED = ("finished", "pruned", "unknown")
 _FEWEST_RUNGS, _MOST_RUNGS = 3, 8
@@ -56,7 +56,7 @@ def rungs_of(runs: pl.DataFrame, series: pl.DataFrame) -> Rungs | None:
     """Returns the rungs on which these runs end: three to eight steps with about equal ratios, fewer runs on each (but perhaps for
     the last). None where there are none, or where one setting decides at which step a run ends.
     """
-    if series["last_step"].min() == series["last_step"].max():
+    if not ends_vary(series):
         return None
     lasts = series.group_by("run_id").agg(end=pl.col("last_step").max())
     group = pl.col("group") if "group" in runs.columns else pl.lit("")
@@ -70,6 +70,11 @@ def rungs_of(runs: pl.DataFrame, series: pl.DataFrame) -> Rungs | None:
         return None
     several = table.filter(pl.col("end").n_unique().over("group") > 1)
     return Rungs(ends, sizes, (several if several.height else table).select("run_id", "end"))
+
+
+def ends_vary(series: pl.DataFrame) -> bool:
+    """Whether the last steps differ at all, which costs next to nothing to see."""
+    return series["last_step"].min() != series["last_step"].max()
 
 
 def _is_ladder(ends: Sequence[int], counts: Sequence[int]) -> bool:

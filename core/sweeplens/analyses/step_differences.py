@@ -45,10 +45,8 @@ def other_steps(
     whole = rows.filter(pl.col("last_step") >= _SHORTER * longest)
     if min(shared) < _SHORTER * longest:
         at = _at_step(case, setup, rows, points, min(shared))
-        is_other = (
-            at is not None and at.contrast.difference != case.contrast.difference
-        )  # else it was asked at this step
-        yield from [(f"at step {min(shared)}", at)] if at and is_other else []
+        if at is not None and at.contrast.difference != case.contrast.difference:  # else it was asked at this step
+            yield f"at step {min(shared)}", at
     elif whole.height < rows.height:
         kept = values.join(whole.select("run_id"), on="run_id", how="semi")
         table = kept.select("run_id", pl.lit(case.metric).alias("metric"), "value")

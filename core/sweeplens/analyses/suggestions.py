@@ -118,7 +118,7 @@ def _without_value(sweep: SweepSettings, runs: pl.DataFrame, values: pl.DataFram
     """Yields how many runs of the best setting have no finite value: a setting that often fails is not the best."""
     if not sweep.settings or not sweep.keys:
         return
-    best = pl.DataFrame([cell_of(sweep, sweep.settings[0])]).with_columns(own=True)
+    best = pl.DataFrame([cell_of(sweep, sweep.settings[0])])
     table = keyed(runs, sweep.keys)
     texts = [pl.col(k).cast(pl.String) for k in sweep.keys]
     own = table.with_columns(texts).join(best.with_columns(texts), on=sweep.keys, how="semi", nulls_equal=True)

@@ -189,18 +189,39 @@ def identifiers(runs: pl.DataFrame, hparams: Sequence[str], patterns: Sequence[s
     """Returns the hyperparameters that identify runs (an output folder, a process), so they cannot define groups.
 
     Those are called like a machine or like one of `IDENTIFIERS`. A text is one if each run has a different value, or if its
-    name says name or folder and more than half of its values are unique. The path of another run's checkpoint is one, too.
+    name says name or folder and more than half of its values are unique. The path of another run's checkpoint is one, too, where
+    the settings of these runs tell them apart.
     ``patterns``: of replicates; ``!name`` makes a name a setting.
     """
     kept = tuple(p[1:] for p in patterns if p.startswith("!"))
     open_names = [n for n in hparams if not (kept and _is_called(n, kept))]
-    called = {n for n in open_names if _is_called_identifier(n) or SOURCE_RUN + n in runs.columns}
+    called = {n for n in open_names if _is_called_identifier(n) or _leads_to_known_runs(runs, n, patterns)}
     if runs.height < _IDENTIFIER_RUNS:
         return frozenset(called)
     columns = [runs.get_column(n, default=None) for n in open_names if n not in called and not n.startswith(PATH)]
     texts = [c for c in columns if c is not None and c.dtype == pl.Categorical]  # others: many, shown as their parent
     by_values = {c.name for c, n in zip(texts, known_counts(texts), strict=True) if _identifies(c, n)}
     return frozenset(called | by_values)
+
+
+def _leads_to_known_runs(runs: pl.DataFrame, hparam: str, replicates: Sequence[str]) -> bool:
+    """Whether a setting leads to other runs whose settings, which stand in ``from.*``, say all that the setting says.
+
+    Runs with the same settings are repetitions only if they have a seed. Else what differs is unknown: two teachers without a
+    configuration are two settings.
+    """
+    source = SOURCE_RUN + hparam
+    if source not in runs.columns:
+        return False
+    theirs = [c for c in runs.columns if c.startswith(FROM)]
+    sources = runs.select(source, *theirs).drop_nulls(source).unique(source)
+    if sources.height < 2:
+        return True
+    alike = sources.filter(pl.struct(theirs).is_duplicated()) if theirs else sources
+    seeds = [c for c in theirs if is_replicate(runs, c, replicates)]
+    return not alike.height or (
+        bool(seeds) and alike.select(pl.any_horizontal(pl.col(seeds).is_not_null()).all()).item()
+    )
 
 
 @lru_cache(maxsize=1 << 16)

@@ -22,9 +22,10 @@ def files_named(
 def file_at(path: str, tops: Mapping[str, WalkedFolder]) -> tuple[str, FileStat] | None:
     """Returns a file, and its path below the root with ``/``; None if the walk did not find it."""
     for root, top in tops.items():
-        if not path.startswith(root):
+        above_root = root.rstrip("/\\")
+        if not path.startswith((f"{above_root}/", f"{above_root}\\")):
             continue
-        *above, name = parts = PurePath(path[len(root) :].strip("/\\")).parts
+        *above, name = parts = PurePath(path[len(above_root) :].strip("/\\")).parts
         folder: WalkedFolder | None = top
         for part in above:
             folder = folder.folders.get(part) if folder else None

@@ -11,9 +11,8 @@ Evidence, of which all that there is must agree, unless the first leaves one run
 
 A log belongs to a run if the evidence leaves only that one. Where several logs have the same several runs left, and are as many,
 and the runs have equal settings, they are taken in order: of the numbers in the names of the logs, and of those in the paths of the
-runs. A log without any evidence
-belongs to the run of another log of its job (``771253.err`` beside ``771253.out``), else to the run that changed last in the same
-seconds, if that is one-to-one for all such logs of the folder.
+runs. A log without any evidence belongs to the run of another log of its job (``771253.err`` beside ``771253.out``), else to the
+run that changed last in the same seconds, if that is one-to-one for all such logs of the folder.
 """
 
 from __future__ import annotations
